@@ -1,0 +1,56 @@
+"""The ``fgdet`` command: a group whose subcommands are imported only when they are called."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from fgdet.utils.checks import UserError
+from fgdet.version import __version__
+
+# Each name maps to a module that holds a click command called `command`, and to the line that --help shows.
+COMMANDS = {
+    'demo': ('fgdet.cli.demo', 'The whole story on generated scenes: pretrain, train a detector, evaluate, report.'),
+    'train': ('fgdet.cli.train', 'Run a training config, as tools/train.py does.'),
+    'test': ('fgdet.cli.test', 'Evaluate a checkpoint with a config, as tools/test.py does.'),
+    'detect': ('fgdet.cli.detect', 'Find things named in words on images: pictures and COCO-style JSON.'),
+    'evaluate': ('fgdet.cli.evaluate', 'Scores of saved predictions; no model needed.'),
+    'data': ('fgdet.cli.data', 'Make and look at training data.'),
+    'doctor': ('fgdet.cli.doctor', 'What is installed, what works, and the command that mends the rest.'),
+    'bench': ('fgdet.cli.bench', 'Side-by-side measurements of speed and exactness.'),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that knows its commands' names and help lines without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(COMMANDS[cmd_name][0]).command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section('Commands'):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={'help_option_names': ['-h', '--help']})
+@click.version_option(__version__, prog_name='fgdet')
+def cli() -> None:
+    """fgdet: describe a thing in words, get its boxes."""
+
+
+def main() -> None:
+    """Entry point: exit 0 on success, 2 on a usage error, 1 on failure with one line that names the fix."""
+    try:
+        cli()
+    except (UserError, OSError) as error:
+        click.echo(f'fgdet: error: {error}', err=True)
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,156 @@
+"""CLIP's image tower with FG-CLIP's dense path.
+
+Axes: B images, h x w patches, L = 1 + h * w tokens, D width, d output_dim.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from fgdet.models.layers.transformer_block import LAYER_NORM_EPS, TransformerBlock, init_block_
+from fgdet.registry import MODELS
+from fgdet.utils.resampling import interpolate_grid
+
+
+class VisionFeatures(NamedTuple):
+    """What one pass through the image tower gives; parts that were not asked for are None or empty."""
+
+    pooled: Tensor | None  # (B, d)
+    dense: Tensor | None  # (B, d, h, w)
+    intermediates: list[Tensor]  # each (B, D, h, w)
+
+
+@MODELS.register_module()
+class VisionTransformer(nn.Module):
+    """Vision transformer of CLIP (arXiv 2103.00020) with the dense features of FG-CLIP (arXiv 2505.05071, 3.2).
+
+    Args:
+        image_size: side in pixels of the square image that the position table belongs to.
+        patch_size: side P in pixels of a patch.
+        width: channels D of a token.
+        num_layers: transformer blocks.
+        num_heads: attention heads.
+        mlp_width: hidden channels of a block's perceptron.
+        output_dim: channels d of the space shared with the text tower.
+        gradient_checkpointing: keep only the blocks' inputs for the backward pass and compute the rest again.
+
+    Raises:
+        ValueError: ``patch_size`` does not divide ``image_size``.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        patch_size: int = 16,
+        width: int = 768,
+        num_layers: int = 12,
+        num_heads: int = 12,
+        mlp_width: int = 3072,
+        output_dim: int = 512,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        if image_size % patch_size:
+            raise ValueError(f'patch_size must divide image_size, got image_size={image_size}, patch_size={patch_size}')
+        self.image_size = image_size
+        self.patch_size = patch_size
+        self.width = width
+        self.num_layers = num_layers
+        self.output_dim = output_dim
+        self.gradient_checkpointing = gradient_checkpointing
+
+        self.class_embedding = nn.Parameter(torch.empty(width))
+        self.patch_embedding = nn.Conv2d(3, width, patch_size, stride=patch_size, bias=False)
+        self.position_embedding = nn.Parameter(torch.empty(1 + (image_size // patch_size) ** 2, width))
+        self.pre_norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.blocks = nn.ModuleList(TransformerBlock(width, num_heads, mlp_width) for _ in range(num_layers))
+        self.post_norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.projection = nn.Linear(width, output_dim, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew, with CLIP's standard deviations."""
+        nn.init.normal_(self.class_embedding, std=self.width**-0.5)
+        nn.init.normal_(self.position_embedding, std=self.width**-0.5)
+        nn.init.normal_(self.patch_embedding.weight, std=(3 * self.patch_size**2) ** -0.5)
+        nn.init.normal_(self.projection.weight, std=self.width**-0.5)
+        for block in self.blocks:
+            init_block_(block, self.num_layers)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Global image features.
+
+        Args:
+            pixels: (B, 3, H, W) normalised pixels, any H and W of at least one patch; what a patch does not fill at
+                the right and bottom border is left out.
+
+        Returns:
+            (B, d), not normalised.
+        """
+        features = self.forward_intermediates(pixels, dense=False, pooled=True).pooled
+        assert features is not None
+        return features
+
+    def forward_intermediates(
+        self, pixels: Tensor, indices: Sequence[int] = (), dense: bool = True, pooled: bool = False
+    ) -> VisionFeatures:
+        """Pooled, dense and intermediate features from one pass.
+
+        Args:
+            pixels: (B, 3, H, W) as for :meth:`forward`.
+            indices: blocks whose outputs are wanted, 0 for the first; negative ones count from the last.
+            dense: whether the dense map is wanted: the last block without attention, on all patch tokens.
+            pooled: whether the global feature is wanted.
+
+        Returns:
+            :class:`VisionFeatures`; intermediates in the order of ``indices``.
+
+        Raises:
+            ValueError: an index is out of range.
+        """
+        wanted = self._resolve(indices)
+        tokens, size_hw = self.embed(pixels)
+        outputs: dict[int, Tensor] = {}
+        for i, block in enumerate(self.blocks[:-1]):
+            tokens = self._run(block, tokens)
+            if i in wanted:
+                outputs[i] = tokens
+        last = self.num_layers - 1
+        final = self._run(self.blocks[last], tokens) if pooled or last in wanted else None
+        if final is not None:
+            outputs[last] = final
+        return VisionFeatures(
+            pooled=self.projection(self.post_norm(final[:, 0])) if pooled and final is not None else None,
+            dense=self._dense(tokens, size_hw) if dense else None,
+            intermediates=[_to_map(outputs[i][:, 1:], size_hw) for i in wanted],
+        )
+
+    def embed(self, pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Tokens that enter the first block, (B, L, D), and their grid (h, w)."""
+        patches = self.patch_embedding(pixels)  # (B, D, h, w)
+        size_hw = (patches.shape[-2], patches.shape[-1])
+        class_token = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1)  # (B, L, D)
+        return self.pre_norm(tokens + interpolate_grid(self.position_embedding, size_hw)), size_hw
+
+    def _dense(self, tokens: Tensor, size_hw: tuple[int, int]) -> Tensor:
+        tokens = self.blocks[-1].forward_without_attention(tokens[:, 1:])
+        return _to_map(self.projection(self.post_norm(tokens)), size_hw)  # (B, d, h, w)
+
+    def _run(self, block: nn.Module, tokens: Tensor) -> Tensor:
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, tokens, use_reentrant=False)
+        return block(tokens)
+
+    def _resolve(self, indices: Sequence[int]) -> list[int]:
+        for i in indices:
+            if not -self.num_layers <= i < self.num_layers:
+                raise ValueError(f'block index {i} is out of range for {self.num_layers} blocks')
+        return [i % self.num_layers for i in indices]
+
+
+def _to_map(tokens: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    return tokens.transpose(1, 2).unflatten(2, size_hw)  # (B, h * w, C) -> (B, C, h, w)

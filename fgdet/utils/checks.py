@@ -1,0 +1,24 @@
+"""The error that a user can mend, and the small checks that raise it."""
+
+from pathlib import Path
+
+
+class UserError(ValueError):
+    """A mistake in what the user gave; the message names the thing, what came and what to do, in one line."""
+
+
+def existing_file(path: str | Path, what: str) -> Path:
+    """Return ``path`` as a :class:`~pathlib.Path`.
+
+    Args:
+        path: the file to look for.
+        what: how the error names it, for example ``'annotation file'``.
+
+    Raises:
+        UserError: nothing is there, or it is a folder.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = 'it is a folder' if path.is_dir() else 'no such file'
+        raise UserError(f'{what} {path}: {found}; give the path of an existing file')
+    return path

@@ -1,0 +1,76 @@
+"""Reading and writing small files: an error names the file, and a written file is never half there."""
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fgdet.utils.checks import UserError, existing_file
+
+
+def read_text(path: str | Path, what: str) -> str:
+    """Return the UTF-8 text of a file, without a byte order mark.
+
+    Args:
+        path: the file.
+        what: how an error names it, for example ``'annotation file'``.
+
+    Raises:
+        UserError: no such file, or not UTF-8.
+    """
+    path = existing_file(path, what)
+    try:
+        return path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        place = f'{error.reason} at byte {error.start}'
+        raise UserError(f'{what} {path}: not UTF-8 text ({place}); save it as UTF-8') from error
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        UserError: no such file, not UTF-8 or not JSON.
+    """
+    try:
+        return json.loads(read_text(path, what))
+    except json.JSONDecodeError as error:
+        raise UserError(f'{what} {path}: not JSON ({error.msg} in line {error.lineno}, column {error.colno})') from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text in one step: a reader sees the old file or the whole new one. Missing folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+    try:
+        with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
+            file.write(text)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write ``content`` as JSON in one step; NaN and infinities, which JSON lacks, become null."""
+    write_text(path, json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + '\n')
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
