@@ -24,7 +24,7 @@ DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SC
 #: Steps of a data pipeline; each maps one results dict to the next.
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope=SCOPE, locations=['fgdet.datasets.transforms'])
 #: Scores of a run: ``process`` a batch, ``compute_metrics`` over all of them.
-METRICS = Registry('metric', parent=MMENGINE_METRICS, scope=SCOPE, locations=['fgdet.evaluation'])
+METRICS = Registry('metric', parent=MMENGINE_METRICS, scope=SCOPE, locations=['fgdet.evaluation.metrics'])
 #: Actions at fixed points of a run.
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope=SCOPE, locations=['fgdet.engine'])
 #: Builders of optimiser parameter groups.

@@ -37,7 +37,9 @@ def read_json(path: str | Path, what: str) -> Any:
     try:
         return json.loads(read_text(path, what))
     except json.JSONDecodeError as error:
-        raise UserError(f'{what} {path}: not JSON ({error.msg} in line {error.lineno}, column {error.colno})') from error
+        raise UserError(
+            f'{what} {path}: not JSON ({error.msg} in line {error.lineno}, column {error.colno})'
+        ) from error
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -55,9 +57,19 @@ def write_text(path: str | Path, text: str) -> None:
         raise
 
 
-def write_json(path: str | Path, content: Any) -> None:
-    """Write ``content`` as JSON in one step; NaN and infinities, which JSON lacks, become null."""
-    write_text(path, json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + '\n')
+def write_json(path: str | Path, content: Any, indent: int | None = 1) -> None:
+    """Write ``content`` as JSON in one step; NaN and infinities, which JSON lacks, become null.
+
+    Args:
+        path: the file; missing folders are made.
+        content: dicts, lists, strings, numbers, booleans and None.
+        indent: spaces a level; None writes one line, right for long lists.
+    """
+    try:
+        text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + '\n')
 
 
 def _finite(content: Any) -> Any:

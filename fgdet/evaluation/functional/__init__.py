@@ -1,0 +1,1 @@
+"""Arrays and COCO dicts in, numbers out; no torch."""

@@ -1,0 +1,156 @@
+"""Average precision of open-vocabulary detections in COCO's way, apart for base and for novel classes.
+
+Axis letters: T thresholds of overlap, R recall points, K classes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+
+from fgdet.evaluation.results import check_iou_type, validate_results
+from fgdet.structures.vocabulary import Vocabulary, ov_coco_vocabulary
+from fgdet.utils.checks import UserError
+
+#: COCO counts the 100 best detections of a class in an image.
+MAX_DETECTIONS = 100
+
+
+def evaluate_ov_coco(
+    annotations: dict[str, Any],
+    predictions: Sequence[dict[str, Any]],
+    vocabulary: Vocabulary | None = None,
+    iou_type: str = 'bbox',
+) -> dict[str, float]:
+    """Score detections on the base, the novel and all classes of an open-vocabulary split.
+
+    A group's score is the mean over its classes that have ground truth (crowd regions alone do not count), as COCO's
+    is: AP at an overlap of 0.5, and the mean of ten APs at 0.5, 0.55 ... 0.95. Every image of ``annotations`` counts,
+    also those without an object of the split: hand in the file that the protocol prescribes.
+
+    Args:
+        annotations: a COCO-form dict; categories outside the vocabulary are left out. It is not changed.
+        predictions: a COCO result list; entries of categories outside the vocabulary are left out. It is not changed.
+        vocabulary: the class names with their base/novel split; None is OV-COCO's 48 and 17. ``all`` are its names.
+        iou_type: overlap of boxes (``'bbox'``) or of masks (``'segm'``).
+
+    Returns:
+        ``base_ap50, novel_ap50, all_ap50, base_ap, novel_ap, all_ap`` as fractions, NaN for a group in which no class
+        has ground truth, and ``base_classes_with_gt, novel_classes_with_gt, all_classes_with_gt``, counts.
+
+    Raises:
+        UserError: a name of the vocabulary has no category, or a prediction is malformed or of an unknown id.
+    """
+    vocabulary = ov_coco_vocabulary() if vocabulary is None else vocabulary
+    category_ids = category_ids_of(vocabulary.names, annotations['categories'])
+    ap50, ap = class_average_precisions(annotations, predictions, category_ids, iou_type)
+    scores: dict[str, float] = {}
+    groups = {'base': vocabulary.base_mask, 'novel': vocabulary.novel_mask, 'all': np.ones(len(vocabulary), dtype=bool)}
+    for metric, values in (('ap50', ap50), ('ap', ap)):
+        for group, mask in groups.items():
+            scores[f'{group}_{metric}'] = _mean_of_known(values[mask])
+    for group, mask in groups.items():
+        scores[f'{group}_classes_with_gt'] = int(np.count_nonzero(~np.isnan(ap50[mask])))
+    return scores
+
+
+def class_average_precisions(
+    annotations: dict[str, Any],
+    predictions: Sequence[dict[str, Any]],
+    category_ids: Sequence[int],
+    iou_type: str = 'bbox',
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each class's average precision, (K,) at an overlap of 0.5 and (K,) over 0.5 ... 0.95.
+
+    Args:
+        annotations: a COCO-form dict.
+        predictions: a COCO result list.
+        category_ids: the K categories, in the order of the result.
+        iou_type: ``'bbox'`` or ``'segm'``.
+
+    Returns:
+        Fractions; 0 for a class that was never found, NaN for one without ground truth.
+
+    Raises:
+        UserError: a prediction is malformed or names an image or a category that the annotations do not have.
+    """
+    check_iou_type(iou_type)
+    validate_results(
+        predictions,
+        [image['id'] for image in annotations['images']],
+        [category['id'] for category in annotations['categories']],
+        iou_type,
+    )
+    wanted = set(category_ids)
+    ground_truth = _ground_truth(annotations, wanted, iou_type)
+    entries = [_shape_only(entry, iou_type) for entry in predictions if entry['category_id'] in wanted]
+    evaluation = COCOeval_faster(ground_truth, ground_truth.loadRes(entries), iou_type, print_function=_silent)
+    evaluation.params.catIds = sorted(wanted)
+    evaluation.params.maxDets = [MAX_DETECTIONS]
+    evaluation.params.areaRng = evaluation.params.areaRng[:1]
+    evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:1]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    precision = evaluation.eval['precision'][:, :, :, 0, 0]  # (T, R, K), -1 without ground truth
+    precision = np.where(precision < 0, np.nan, precision)
+    order = [evaluation.params.catIds.index(category_id) for category_id in category_ids]
+    return precision[0].mean(axis=0)[order], precision.mean(axis=(0, 1))[order]
+
+
+def category_ids_of(names: Sequence[str], categories: Sequence[dict[str, Any]]) -> list[int]:
+    """Return the category id of each name.
+
+    Raises:
+        UserError: a name that no category has, or a name that two categories share.
+    """
+    ids: dict[str, int] = {}
+    for category in categories:
+        if category['name'] in ids and category['name'] in names:
+            raise UserError(f'annotations: two categories are named {category["name"]!r}')
+        ids[category['name']] = category['id']
+    missing = [name for name in names if name not in ids]
+    if missing:
+        shown = ', '.join(map(repr, missing[:5])) + (' ...' if len(missing) > 5 else '')
+        raise UserError(f'annotations: {len(missing)} of {len(names)} class names have no category: {shown}')
+    return [ids[name] for name in names]
+
+
+def _ground_truth(annotations: dict[str, Any], wanted: set[int], iou_type: str) -> COCO:
+    """Return the annotations of the wanted categories in the evaluator's form, ids from 1 (0 reads as unmatched)."""
+    shape_fields = ('bbox', 'segmentation') if iou_type == 'segm' else ('bbox',)
+    objects: list[dict[str, Any]] = []
+    for entry in annotations['annotations']:
+        if entry['category_id'] not in wanted:
+            continue
+        shape = {field: entry[field] for field in shape_fields if field in entry}
+        if iou_type == 'segm' and 'segmentation' not in shape:
+            raise UserError(f"annotations: object {entry.get('id')} has no 'segmentation', which iou_type segm needs")
+        objects.append(
+            {
+                'id': len(objects) + 1,
+                'image_id': entry['image_id'],
+                'category_id': entry['category_id'],
+                'iscrowd': entry.get('iscrowd', 0),
+                'area': entry.get('area', entry['bbox'][2] * entry['bbox'][3]),
+                **shape,
+            }
+        )
+    categories = [dict(category) for category in annotations['categories'] if category['id'] in wanted]
+    images = [dict(image) for image in annotations['images']]
+    return COCO({'images': images, 'categories': categories, 'annotations': objects}, print_function=_silent)
+
+
+def _shape_only(entry: dict[str, Any], iou_type: str) -> dict[str, Any]:
+    """Copy what counts of a prediction; the evaluator writes into what it is given."""
+    shape_field = 'bbox' if iou_type == 'bbox' else 'segmentation'
+    return {field: entry[field] for field in ('image_id', 'category_id', 'score', shape_field)}
+
+
+def _mean_of_known(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float('nan')
+
+
+def _silent(*_: object) -> None:
+    """Take the evaluator's progress lines."""

@@ -1,0 +1,212 @@
+"""An ordered list of class names with their synonyms, prompt templates and base/novel split; no torch."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fgdet.structures.coco_split import OV_COCO_BASE, OV_COCO_NAMES, OV_COCO_NOVEL
+from fgdet.utils.checks import UserError, existing_file
+from fgdet.utils.files import read_json, read_text
+
+#: What an unnamed template means; the prompt of Radford et al., "Learning Transferable Visual Models", section 3.1.4.
+DEFAULT_TEMPLATES: tuple[str, ...] = ('a photo of a {}.',)
+
+_FILE_KEYS = ('names', 'base', 'novel', 'templates', 'synonyms')
+
+
+class Vocabulary:
+    """What a detector is asked to find: K class names in order; a detection's label is an index into them.
+
+    A vocabulary does not change after it was made; two are equal when all five parts are.
+
+    Args:
+        names: the K class names; stripped of surrounding white space, then non-empty and unique (case counts).
+        base: names seen in training; None means none.
+        novel: names not seen in training; None means none. A name may be in neither (COCO has 15 such classes).
+        templates: prompts in which every ``{}`` is replaced by a name; None means ``('a photo of a {}.',)``.
+        synonyms: for some of the names, other words for the same thing. The name itself always comes first, repeats
+            are dropped.
+
+    Raises:
+        UserError: an entry is empty, repeated, not a string, not among ``names``, in both base and novel, or a template
+            without ``{}``; the message names it.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        base: Iterable[str] | None = None,
+        novel: Iterable[str] | None = None,
+        templates: Iterable[str] | None = None,
+        synonyms: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
+        self.names = _unique_strings(names, 'names')
+        if not self.names:
+            raise UserError('vocabulary names: the list is empty; give at least one class name')
+        self.base = self._subset(base, 'base')
+        self.novel = self._subset(novel, 'novel')
+        overlap = [name for name in self.base if name in set(self.novel)]
+        if overlap:
+            raise UserError(f'vocabulary base and novel: {_listed(overlap)} in both; a name is in one at most')
+        self.templates = DEFAULT_TEMPLATES if templates is None else _unique_strings(templates, 'templates')
+        if not self.templates:
+            raise UserError('vocabulary templates: the list is empty; leave it out for the default template')
+        for template in self.templates:
+            if '{}' not in template:
+                raise UserError(f'vocabulary templates: {template!r} has no {{}} where the name goes')
+        self.synonyms = self._checked_synonyms(synonyms or {})
+
+    @classmethod
+    def from_text(cls, text: str) -> 'Vocabulary':
+        """Make a vocabulary of comma-separated names, as typed on a command line: ``'red mug, striped cat'``."""
+        return cls(text.split(','))
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> 'Vocabulary':
+        """Read a vocabulary from a UTF-8 file, told apart by its ending.
+
+        ``.txt`` has one name a line, blank lines skipped. ``.json`` has one of: a list of names; a list of categories
+        or a COCO-form dict holding one under ``categories`` (see :meth:`from_coco`); a dict of this class's arguments,
+        where ``names`` may be left out when ``base`` and ``novel`` are there (base then novel names).
+
+        Raises:
+            UserError: no such file, another ending, or a form that is not one of these.
+        """
+        path = existing_file(path, 'vocabulary file')
+        if path.suffix == '.txt':
+            return cls(line for line in read_text(path, 'vocabulary file').splitlines() if line.strip())
+        if path.suffix == '.json':
+            return cls._from_json(read_json(path, 'vocabulary file'), path)
+        raise UserError(f'vocabulary file {path}: ending {path.suffix!r} is not known; use .txt or .json')
+
+    @classmethod
+    def from_coco(cls, path: str | Path) -> 'Vocabulary':
+        """Read the names under ``categories`` of a COCO-form annotation file, in the order of their ids."""
+        content = read_json(path, 'annotation file')
+        if not isinstance(content, dict) or not isinstance(content.get('categories'), list):
+            raise UserError(f"annotation file {path}: no list under 'categories'; give a COCO-form file")
+        return cls(_category_names(content['categories'], Path(path)))
+
+    @classmethod
+    def _from_json(cls, content: Any, path: Path) -> 'Vocabulary':
+        if isinstance(content, dict) and isinstance(content.get('categories'), list):
+            return cls(_category_names(content['categories'], path))
+        if isinstance(content, list):
+            is_category_list = bool(content) and all(isinstance(entry, dict) for entry in content)
+            return cls(_category_names(content, path) if is_category_list else content)
+        if isinstance(content, dict) and content and set(content) <= set(_FILE_KEYS):
+            names = content.get('names', [*content.get('base', ()), *content.get('novel', ())])
+            return cls(names, *(content.get(key) for key in _FILE_KEYS[1:]))
+        raise UserError(
+            f'vocabulary file {path}: expected a list of names, COCO categories, or a dict with keys among '
+            f'{", ".join(_FILE_KEYS)}'
+        )
+
+    @property
+    def base_mask(self) -> np.ndarray:
+        """(K,) bool, True where the name is a base class."""
+        return np.array([name in self.base for name in self.names], dtype=bool)
+
+    @property
+    def novel_mask(self) -> np.ndarray:
+        """(K,) bool, True where the name is a novel class."""
+        return np.array([name in self.novel for name in self.names], dtype=bool)
+
+    def prompts(self, index: int) -> list[str]:
+        """Return every template filled with the name and with every synonym of class ``index``.
+
+        The order is template by template, the name before its synonyms, so the length is templates x (1 + synonyms).
+        """
+        name = self.names[index]
+        words = (name, *self.synonyms.get(name, ()))
+        return [template.replace('{}', word) for template in self.templates for word in words]
+
+    def content_hash(self) -> str:
+        """Return 64 hexadecimal digits that depend on all five parts and on nothing else: a key for caches."""
+        text = json.dumps(self._parts(), ensure_ascii=True, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _parts(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in _FILE_KEYS}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __eq__(self, other: object) -> bool:
+        return self._parts() == other._parts() if isinstance(other, Vocabulary) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash())
+
+    def __repr__(self) -> str:
+        shown = ', '.join(self.names[:5]) + (', ...' if len(self) > 5 else '')
+        return f'Vocabulary({len(self)} names: {shown}; {len(self.base)} base, {len(self.novel)} novel)'
+
+    def _subset(self, names: Iterable[str] | None, field: str) -> tuple[str, ...]:
+        subset = () if names is None else _unique_strings(names, field)
+        known = set(self.names)
+        unknown = [name for name in subset if name not in known]
+        if unknown:
+            raise UserError(f'vocabulary {field}: {_listed(unknown)} not among the {len(known)} names')
+        return subset
+
+    def _checked_synonyms(self, synonyms: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+        if not isinstance(synonyms, Mapping):
+            raise UserError(f'vocabulary synonyms: expected a dict of name to list of words, got {synonyms!r}')
+        self._subset(synonyms, 'synonyms')
+        checked = {}
+        for name, words in synonyms.items():
+            others = _strings(words, f'synonyms of {name!r}')
+            kept = tuple(word for word in dict.fromkeys(others) if word != name.strip())
+            if kept:
+                checked[name.strip()] = kept
+        return checked
+
+
+def ov_coco_vocabulary(templates: Sequence[str] | None = None) -> Vocabulary:
+    """Return the 65 classes of OV-COCO in category order with their split into 48 base and 17 novel ones."""
+    return Vocabulary(OV_COCO_NAMES, base=OV_COCO_BASE, novel=OV_COCO_NOVEL, templates=templates)
+
+
+def _strings(values: Iterable[str], field: str) -> tuple[str, ...]:
+    """Return the stripped strings, refusing a bare string (which would iterate its letters) and empty entries."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UserError(f'vocabulary {field}: expected a list of strings, got {values!r}')
+    stripped = []
+    for position, value in enumerate(values):
+        if not isinstance(value, str):
+            raise UserError(f'vocabulary {field}[{position}]: expected a string, got {value!r}')
+        if not value.strip():
+            raise UserError(f'vocabulary {field}[{position}]: {value!r} is empty; remove it or name a class')
+        stripped.append(value.strip())
+    return tuple(stripped)
+
+
+def _unique_strings(values: Iterable[str], field: str) -> tuple[str, ...]:
+    strings = _strings(values, field)
+    first_seen: dict[str, int] = {}
+    for position, string in enumerate(strings):
+        if string in first_seen:
+            raise UserError(f'vocabulary {field}[{position}]: {string!r} repeats {field}[{first_seen[string]}]')
+        first_seen[string] = position
+    return strings
+
+
+def _category_names(categories: list[Any], path: Path) -> list[str]:
+    """Return the names of COCO categories by ascending id, in the order of the file where an id is missing."""
+    for position, category in enumerate(categories):
+        if not isinstance(category, dict) or 'name' not in category:
+            raise UserError(f"{path}: categories[{position}] has no 'name': {category!r}")
+    if all(isinstance(category.get('id'), int) for category in categories):
+        categories = sorted(categories, key=lambda category: category['id'])
+    return [category['name'] for category in categories]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return up to five names quoted, and how many more there are, with the verb that follows."""
+    shown = ', '.join(repr(name) for name in names[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
+    return f'{shown} {"is" if len(names) == 1 else "are"}'

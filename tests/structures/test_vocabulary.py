@@ -1,0 +1,161 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fgdet.structures.coco_split import COCO_NAMES, OV_COCO_BASE, OV_COCO_NOVEL
+from fgdet.structures.vocabulary import Vocabulary, ov_coco_vocabulary
+from fgdet.utils.checks import UserError
+
+
+def test_vocabulary__keeps_order_and_split():
+    vocabulary = Vocabulary([' red mug', 'Katze\n', '条纹猫'], base=['Katze'], novel=['条纹猫'])
+    assert vocabulary.names == ('red mug', 'Katze', '条纹猫')
+    assert len(vocabulary) == 3
+    assert vocabulary.base_mask.dtype == bool
+    np.testing.assert_array_equal(vocabulary.base_mask, [False, True, False])
+    np.testing.assert_array_equal(vocabulary.novel_mask, [False, False, True])
+
+
+def test_vocabulary__without_split_has_empty_masks():
+    vocabulary = Vocabulary(['a', 'b'])
+    assert vocabulary.base == vocabulary.novel == ()
+    np.testing.assert_array_equal(vocabulary.base_mask, [False, False])
+
+
+def test_prompts__every_template_with_every_word():
+    vocabulary = Vocabulary(['mug', 'cat'], templates=['a {}.', '{} of {}'], synonyms={'mug': ['cup', 'mug', 'beaker']})
+    assert vocabulary.prompts(0) == ['a mug.', 'a cup.', 'a beaker.', 'mug of mug', 'cup of cup', 'beaker of beaker']
+    assert vocabulary.prompts(1) == ['a cat.', 'cat of cat']
+
+
+def test_prompts__default_template_and_braces_in_names():
+    assert Vocabulary(['{x} y']).prompts(0) == ['a photo of a {x} y.']
+
+
+def test_equality_and_hash__depend_on_every_part():
+    plain = Vocabulary(['a', 'b'])
+    others = [
+        Vocabulary(['b', 'a']),
+        Vocabulary(['a', 'b'], base=['a']),
+        Vocabulary(['a', 'b'], novel=['a']),
+        Vocabulary(['a', 'b'], templates=['{}']),
+        Vocabulary(['a', 'b'], synonyms={'a': ['c']}),
+    ]
+    assert plain == Vocabulary(['a ', 'b'], base=[], templates=['a photo of a {}.'], synonyms={'a': ['a']})
+    assert plain.content_hash() == Vocabulary(['a', 'b']).content_hash()
+    assert hash(plain) == hash(Vocabulary(['a', 'b']))
+    assert all(plain != other for other in others)
+    assert len({vocabulary.content_hash() for vocabulary in [plain, *others]}) == 6
+    assert plain != ('a', 'b')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'names': []}, 'names: the list is empty'),
+        ({'names': 'cat'}, "names: expected a list of strings, got 'cat'"),
+        ({'names': ['cat', ' ']}, r'names\[1\]: .* is empty'),
+        ({'names': ['cat', 3]}, r'names\[1\]: expected a string, got 3'),
+        ({'names': ['cat', 'dog', 'cat ']}, r"names\[2\]: 'cat' repeats names\[0\]"),
+        ({'names': ['cat'], 'base': ['dog']}, "base: 'dog' is not among the 1 names"),
+        ({'names': ['cat'], 'novel': ['dog', 'cow']}, "novel: 'dog', 'cow' are not among"),
+        ({'names': ['cat', 'dog'], 'base': ['dog'], 'novel': ['dog']}, "'dog' is in both"),
+        ({'names': ['cat'], 'base': ['cat', 'cat']}, r"base\[1\]: 'cat' repeats"),
+        ({'names': ['cat'], 'templates': ['a photo']}, "templates: 'a photo' has no {}"),
+        ({'names': ['cat'], 'templates': []}, 'templates: the list is empty'),
+        ({'names': ['cat'], 'synonyms': {'dog': ['hound']}}, "synonyms: 'dog' is not among"),
+        ({'names': ['cat'], 'synonyms': {'cat': ['']}}, "synonyms of 'cat'"),
+        ({'names': ['cat'], 'synonyms': ['cat']}, 'synonyms: expected a dict'),
+    ],
+)
+def test_vocabulary__names_the_offending_entry(arguments, message):
+    with pytest.raises(UserError, match=message):
+        Vocabulary(**arguments)
+
+
+def test_from_text__splits_at_commas():
+    assert Vocabulary.from_text('red mug, striped cat').names == ('red mug', 'striped cat')
+    with pytest.raises(UserError, match=r'names\[1\]'):
+        Vocabulary.from_text('a,,b')
+
+
+@pytest.mark.parametrize(
+    ('content', 'names'),
+    [
+        (['mug', 'cat'], ('mug', 'cat')),
+        ([{'id': 2, 'name': 'mug'}, {'id': 1, 'name': 'cat'}], ('cat', 'mug')),
+        ([{'name': 'mug'}, {'name': 'cat'}], ('mug', 'cat')),
+        ({'categories': [{'id': 9, 'name': 'mug'}], 'images': []}, ('mug',)),
+        ({'base': ['mug'], 'novel': ['cat']}, ('mug', 'cat')),
+    ],
+)
+def test_from_file__json_forms(tmp_path, content, names):
+    path = tmp_path / 'names.json'
+    path.write_text(json.dumps(content))
+    assert Vocabulary.from_file(path).names == names
+
+
+def test_from_file__all_arguments(tmp_path):
+    path = tmp_path / 'names.json'
+    arguments = {'names': ['a', 'b'], 'base': ['b'], 'novel': ['a'], 'templates': ['{}'], 'synonyms': {'a': ['c']}}
+    path.write_text(json.dumps(arguments))
+    assert Vocabulary.from_file(path) == Vocabulary(**arguments)
+
+
+def test_from_file__text_skips_blank_lines_and_byte_order_mark(tmp_path):
+    path = tmp_path / 'names.txt'
+    path.write_bytes('\ufeffmug, red\r\n\r\nKätzchen\r\n'.encode())
+    assert Vocabulary.from_file(path).names == ('mug, red', 'Kätzchen')
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('a.json', b'{', 'not JSON'),
+        ('a.json', b'{"classes": ["cat"]}', 'expected a list of names'),
+        ('a.json', b'[{"id": 1}]', r"categories\[0\] has no 'name'"),
+        ('a.json', b'5', 'expected a list of names'),
+        ('a.txt', b'\xff\xfe', 'not UTF-8'),
+        ('a.txt', b'\n', 'the list is empty'),
+        ('a.yaml', b'', "ending '.yaml' is not known"),
+    ],
+)
+def test_from_file__refuses(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        Vocabulary.from_file(tmp_path / name)
+
+
+def test_from_file__missing(tmp_path):
+    with pytest.raises(UserError, match='no such file'):
+        Vocabulary.from_file(tmp_path / 'none.txt')
+
+
+def test_from_coco__needs_categories(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('{"images": []}')
+    with pytest.raises(UserError, match="no list under 'categories'"):
+        Vocabulary.from_coco(path)
+
+
+def test_ov_coco__matches_the_published_split_and_coco_order(data_dir):
+    split = json.loads((data_dir / 'split.json').read_text())
+    vocabulary = ov_coco_vocabulary()
+    assert list(OV_COCO_BASE) == split['base'] == list(vocabulary.base)
+    assert list(OV_COCO_NOVEL) == split['novel'] == list(vocabulary.novel)
+    assert Vocabulary.from_coco(data_dir / 'annotations.json').names == COCO_NAMES
+    assert list(vocabulary.names) == [name for name in COCO_NAMES if name in {*split['base'], *split['novel']}]
+    assert (len(vocabulary), vocabulary.base_mask.sum(), vocabulary.novel_mask.sum()) == (65, 48, 17)
+
+
+def test_module__imports_no_torch():
+    code = "import sys, fgdet.structures.vocabulary; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+
+
+@pytest.fixture
+def data_dir(request):
+    return request.config.rootpath / 'tests' / 'data' / 'ov_coco'

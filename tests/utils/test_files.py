@@ -1,0 +1,28 @@
+import json
+
+import pytest
+
+from fgdet.utils.checks import UserError
+from fgdet.utils.files import read_json, write_json, write_text
+
+
+def test_write_json__not_a_number_becomes_null(tmp_path):
+    path = tmp_path / 'new' / 'a.json'
+    write_json(path, {'a': float('nan'), 'b': [1.5, float('inf')], 'c': 'é'})
+    assert json.loads(path.read_text(encoding='utf-8')) == {'a': None, 'b': [1.5, None], 'c': 'é'}
+
+
+def test_write_text__failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / 'a.txt'
+    write_text(path, 'old')
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, 'new \ud800')
+    assert path.read_text() == 'old'
+    assert [entry.name for entry in tmp_path.iterdir()] == ['a.txt']
+
+
+def test_read_json__says_where_it_is_broken(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('{"a": 1,\n "b" 2}')
+    with pytest.raises(UserError, match=r'annotation file .*a\.json: not JSON .* line 2'):
+        read_json(path, 'annotation file')
