@@ -1,0 +1,9 @@
+"""Run a training config: ``fgdet train`` under the name that users of mmdet know."""
+
+import sys
+
+from fgdet.cli.main import main
+
+if __name__ == '__main__':
+    sys.argv[1:1] = ['train']
+    main()
