@@ -1,6 +1,7 @@
 """Weights from wherever they lie, told apart by content: a folder, a state dict file, fgdet's own checkpoint, a hub id."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +21,23 @@ from fgdet.checkpoints.openai_clip import config_from_state, is_openai_state, st
 from fgdet.utils.checks import UserError
 
 WEIGHTS_FILE, CONFIG_FILE = 'model.safetensors', 'config.json'
+
+
+def _history_statistic(owner: type, name: str) -> Any:
+    """What the pickled ``getattr`` of a log history may fetch: the history's own statistics, nothing else.
+
+    Raises:
+        UserError: the file asks for any other attribute.
+    """
+    if owner is not HistoryBuffer or name not in {'min', 'max', 'mean', 'current'}:
+        raise UserError(f'it asks for the attribute {name!r} of {owner!r}')
+    return getattr(owner, name)
+
+
 # What mmengine writes beside the weights: log histories in numpy arrays. Nothing here can run code.
-_SAFE_TYPES = [
+_SAFE_TYPES: list[Any] = [
     HistoryBuffer,
+    (_history_statistic, 'builtins.getattr'),
     np.ndarray,
     np.dtype,
     *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.uint8, np.uint32, np.bool_)),
@@ -111,8 +126,9 @@ def read_state_file(path: str | Path) -> dict[str, Any]:
         with torch.serialization.safe_globals(_SAFE_TYPES):
             return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f'checkpoint {path}: it cannot be read as weights ({first_line})') from error
+        refused = re.search(r'GLOBAL (\S+)', str(error))
+        reason = f'it holds a {refused[1]}, which could run code' if refused else 'damaged, or no checkpoint'
+        raise UserError(f'checkpoint {path}: it cannot be read as weights ({reason})') from error
 
 
 def _download(repository: str) -> Path:
