@@ -64,9 +64,9 @@ def composition_split(
     """Split the compositions into base (boxes in detector training) and novel (never a box), as a Latin square does.
 
     With t the sum of the three indices, a composition is novel where ``floor((t + 1) f) > floor(t f)``: for f = 1/4
-    where t mod 4 is 3. Along every line of the colour-pattern-shape grid t counts up by one, so every ``1/f``-th is held
-    out: of 8 colours, 3 patterns and 6 shapes, 36 of 144, which are 6 of the 24 of each shape, 12 of the 48 of each
-    pattern, 4 or 5 of the 18 of each colour, and no pair of attribute values is missing from base.
+    where t mod 4 is 3. Along every line of the colour-pattern-shape grid t counts up by one, so that every ``1/f``-th
+    is held out. Of 8 colours, 3 patterns and 6 shapes these are 36 of 144: 6 of the 24 of each shape, 12 of the 48 of
+    each pattern, 4 or 5 of the 18 of each colour, and no pair of attribute values is missing from base.
 
     Args:
         shapes, colours, patterns: the values in their fixed order, which the split depends on.
@@ -85,8 +85,8 @@ def composition_split(
     for composition in all_compositions(shapes, colours, patterns):
         colour, pattern, shape = composition
         total = colours.index(colour) + patterns.index(pattern) + shapes.index(shape)
-        held_out = int((total + 1) * novel_fraction) > int(total * novel_fraction)
-        (novel if held_out else base).append(composition_name(composition))
+        before, after = (int(t * novel_fraction + 1e-9) for t in (total, total + 1))
+        (novel if after > before else base).append(composition_name(composition))
     return base, novel
 
 
