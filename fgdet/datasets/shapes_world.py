@@ -120,7 +120,7 @@ class ShapesWorld:
         rng = np.random.default_rng([self.seed, index])
         background = render.draw_background(rng, self.image_size)
         names, extents, owner = self._draw_objects(rng, background.pixels)
-        masks = [owner == i for i in range(len(names))]  # N x (H, W)
+        masks = [owner == i + 1 for i in range(len(names))]  # N x (H, W)
         boxes = [mask_box(mask) for mask in masks]
         mentions = [self._mention(*each) for each in zip(names, extents, boxes, strict=True)]
         objects = []
@@ -139,23 +139,23 @@ class ShapesWorld:
         """Draw objects on ``canvas`` (H, W, 3), in place, none of which hides more than half of an earlier one.
 
         Returns:
-            their names, their extents in pixels, and (H, W) int8 with the number of the object on top, -1 where none.
+            their names, their extents in pixels, and (H, W) uint8 with the number of the object on top, from 1, or 0.
         """
-        owner = np.full(canvas.shape[:2], -1, np.int8)
+        owner = np.zeros(canvas.shape[:2], np.uint8)
         names: list[str] = []
         extents: list[float] = []
-        areas: list[int] = []
+        areas = [0]  # of the background, of which any share may be covered, and of every object in full
         for name in self._pick_names(rng):
             colour, pattern, shape = name.split()
             extent = rng.uniform(*self.object_size)
             while extent >= self.object_size[0]:
                 stamp = render.draw_stamp(rng, colour, pattern, shape, extent)
-                place = _find_place(rng, stamp.mask, owner, np.array(areas))
+                place = _find_place(rng, stamp.mask, owner, areas)
                 if place is not None:
                     x, y = place
                     render.paste(canvas, stamp, x, y)
                     h, w = stamp.mask.shape
-                    owner[y : y + h, x : x + w][stamp.mask] = len(names)
+                    owner[y : y + h, x : x + w][stamp.mask] = len(areas)
                     names.append(name)
                     extents.append(extent)
                     areas.append(int(stamp.mask.sum()))
@@ -187,18 +187,17 @@ class ShapesWorld:
 
 
 def _find_place(
-    rng: np.random.Generator, mask: np.ndarray, owner: np.ndarray, areas: np.ndarray
+    rng: np.random.Generator, mask: np.ndarray, owner: np.ndarray, areas: list[int]
 ) -> tuple[int, int] | None:
     """Top left pixel (x, y) where ``mask`` (h, w) leaves enough of every object of ``owner`` (H, W) visible, if any."""
-    num = len(areas)
-    visible = np.bincount(owner.ravel() + 1, minlength=num + 1)[1:]
     share = MIN_VISIBLE + (1 - MIN_VISIBLE) * math.sqrt(rng.random())  # mostly little overlap, sometimes the most
-    least = areas * share
+    visible = np.bincount(owner.ravel(), minlength=len(areas))
+    room = np.maximum(visible - share * np.array(areas), 0)  # pixels of each that may be covered
     h, w = mask.shape
     places = rng.integers(0, (owner.shape[1] - w + 1, owner.shape[0] - h + 1), (NUM_PLACES, 2))
     for x, y in places.tolist():
-        covered = np.bincount(owner[y : y + h, x : x + w][mask] + 1, minlength=num + 1)[1:]
-        if ((visible - covered >= least) | (covered == 0)).all():
+        covered = np.bincount(owner[y : y + h, x : x + w][mask], minlength=len(areas))
+        if not (covered > room).any():
             return x, y
     return None
 
