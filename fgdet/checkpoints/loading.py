@@ -1,4 +1,4 @@
-"""Weights from wherever they lie, told apart by content: a folder, a state dict file, fgdet's own checkpoint, a hub id."""
+"""Weights from wherever they lie, told apart by content: a folder, a state file, fgdet's checkpoint, a hub id."""
 
 import json
 import re
