@@ -1,6 +1,7 @@
 """mmdet's own detectors on the served operators: each builds, learns from a step and predicts."""
 
 from pathlib import Path
+from typing import Any
 
 import mmdet
 import numpy as np
@@ -47,7 +48,7 @@ MODELS_AND_CHANGES: dict[str, dict] = {
 }
 
 
-def build(name: str) -> torch.nn.Module:
+def build(name: str) -> Any:
     config = Config.fromfile(CONFIGS / name)
     config.merge_from_dict({'model': MODELS_AND_CHANGES[name]})
     config.merge_from_dict({'model.backbone.depth': 18, 'model.backbone.init_cfg': None})
@@ -61,11 +62,11 @@ def batch() -> dict:
     """Two images, one with two objects and one with none."""
     generator = torch.Generator().manual_seed(0)
     images = [torch.randint(256, (3, SIZE, SIZE), dtype=torch.uint8, generator=generator) for _ in range(2)]
-    samples = []
-    for boxes in ([[5.0, 8, 60, 70], [40, 30, 90, 88]], []):
+    samples: list[DetDataSample] = []
+    objects: list[list[list[int]]] = [[[5, 8, 60, 70], [40, 30, 90, 88]], []]
+    for boxes in objects:
         masks = np.zeros((len(boxes), SIZE, SIZE), dtype=np.uint8)
-        for mask, box in zip(masks, boxes, strict=True):
-            x1, y1, x2, y2 = map(int, box)
+        for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
             mask[y1:y2, x1:x2] = 1
         sample = DetDataSample(
             metainfo={
@@ -76,7 +77,7 @@ def batch() -> dict:
             }
         )
         sample.gt_instances = InstanceData(
-            bboxes=torch.tensor(boxes).reshape(-1, 4),
+            bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
             labels=torch.arange(len(boxes)),
             masks=BitmapMasks(masks, SIZE, SIZE),
         )

@@ -17,7 +17,8 @@ def iou(a: list[float], b: list[float], offset: int) -> float:
 
 
 def naive_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> list[int]:
-    rows, kept = boxes.tolist(), []
+    rows: list[list[float]] = boxes.tolist()
+    kept: list[int] = []
     for index in scores.argsort(descending=True).tolist():
         if all(iou(rows[index], rows[other], offset) <= iou_threshold for other in kept):
             kept.append(index)
