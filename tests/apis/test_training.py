@@ -1,0 +1,252 @@
+"""Runs from a config file: what is trained, saved, resumed and refused."""
+
+import pathlib
+import pickle
+from pathlib import Path
+
+import click
+import pytest
+import torch
+from click.testing import CliRunner
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
+from torch import Tensor, nn
+
+from fgdet.apis import training
+from fgdet.cli.test import command as evaluation_command
+from fgdet.cli.train import command as training_command
+from fgdet.utils.checks import UserError
+
+
+@MODELS.register_module()
+class ToyLine(BaseModel):
+    """Learns y = 3 x, so that a test can compute every step by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, mode: str = 'tensor') -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        x = torch.as_tensor(x).float()
+        if mode == 'loss':
+            return {'loss': ((self.weight - 3.0) * x).pow(2).mean()}
+        return [{'y': self.weight.detach() * item} for item in x]
+
+
+@DATASETS.register_module()
+class ToyPoints(BaseDataset):
+    """Four times x = 1."""
+
+    def load_data_list(self) -> list[dict]:
+        return [{'x': 1.0} for _ in range(4)]
+
+    def prepare_data(self, idx: int) -> dict[str, float]:
+        return {'x': 1.0}
+
+
+@METRICS.register_module()
+class ToyMean(BaseMetric):
+    """The mean prediction."""
+
+    def process(self, data_batch: dict, data_samples: list[dict]) -> None:
+        self.results += [float(sample['y']) for sample in data_samples]
+
+    def compute_metrics(self, results: list[float]) -> dict[str, float]:
+        return {'mean': sum(results) / len(results)}
+
+
+CONFIG = """
+model = dict(type='ToyLine')
+loader = dict(batch_size=2, num_workers=0, dataset=dict(type='ToyPoints'), collate_fn=dict(type='default_collate'))
+train_dataloader = dict(**loader, sampler=dict(type='DefaultSampler', shuffle=False))
+test_dataloader = dict(**loader, sampler=dict(type='DefaultSampler', shuffle=False))
+test_evaluator = dict(type='ToyMean')
+test_cfg = dict()
+train_cfg = dict(by_epoch=True, max_epochs=1)
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.25, momentum=0.5))
+default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+custom_imports = dict(imports=['fgdet'])
+log_level = 'WARNING'
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
+    Path('toy.py').write_text(CONFIG, encoding='utf-8')
+    return 'toy.py'
+
+
+def weight(checkpoint: str) -> float:
+    return torch.load(checkpoint, weights_only=False)['state_dict']['weight'].item()
+
+
+def test_train__writes_a_checkpoint_into_the_default_work_dir(config: str) -> None:
+    result = training.train(config)
+
+    # SGD with momentum 0.5 on (w - 3)^2: gradients -6 and -3, velocities -6 and -6, steps of 0.25.
+    assert Path(result['work_dir']) == Path('work_dirs/toy').resolve()
+    assert (result['epochs'], result['iterations']) == (1, 2)
+    assert Path(result['checkpoint']).name == 'epoch_1.pth'
+    assert weight(result['checkpoint']) == 3.0
+
+
+@pytest.mark.parametrize('resume', ['auto', 'work_dirs/toy/epoch_1.pth'])
+def test_train__resumed_run_equals_an_uninterrupted_one(config: str, resume: str) -> None:
+    longer = {'train_cfg.max_epochs': 2}
+    at_once = training.train(config, work_dir='at_once', cfg_options=longer)
+    training.train(config)
+    resumed = training.train(config, resume=resume, cfg_options=longer)
+
+    assert (resumed['epochs'], resumed['iterations']) == (2, 4)
+    # Momentum carries over: without it the resumed run would stay at the minimum, 3.0.
+    assert weight(resumed['checkpoint']) == weight(at_once['checkpoint']) != 3.0
+
+
+def test_train__resume_auto_without_a_checkpoint_starts_anew(config: str) -> None:
+    assert training.train(config, resume='auto')['iterations'] == 2
+
+
+def test_train__auto_scale_lr_follows_the_batch_size(config: str) -> None:
+    options = {'auto_scale_lr': {'enable': False, 'base_batch_size': 4}}
+    result = training.train(config, auto_scale_lr=True, cfg_options=options)
+
+    # The batch of 2 halves the rate to 0.125: 6 * 0.125, then velocity 3 + 2 * 2.25.
+    assert weight(result['checkpoint']) == pytest.approx(0.75 + 0.125 * 7.5)
+
+
+def test_train__two_runs_in_one_process_keep_their_logs_apart(config: str) -> None:
+    for name in ('one', 'two'):
+        training.train(config, work_dir=name, cfg_options={'log_level': 'INFO'})
+    logs = [next(Path(name).rglob('*.log')).read_text(encoding='utf-8') for name in ('one', 'two')]
+    assert "work_dir = 'one'" in logs[0] and "work_dir = 'two'" not in logs[0]
+    assert "work_dir = 'two'" in logs[1] and "work_dir = 'one'" not in logs[1]
+
+
+def test_train__leaves_a_loaded_config_as_it_was(config: str) -> None:
+    loaded = Config.fromfile(config)
+    before = loaded.pretty_text
+    training.train(loaded, cfg_options={'train_cfg.max_epochs': 2}, auto_scale_lr=False)
+    assert loaded.pretty_text == before
+
+
+def test_test__returns_the_metric_and_writes_the_predictions(config: str) -> None:
+    checkpoint = training.train(config)['checkpoint']
+    assert training.test(config, checkpoint, out='out/predictions.pkl') == {'mean': 3.0}
+    predictions = pickle.loads(Path('out/predictions.pkl').read_bytes())
+    assert [prediction['y'].item() for prediction in predictions] == [3.0] * 4
+
+
+def test_test__has_nothing_to_test(config: str) -> None:
+    checkpoint = training.train(config)['checkpoint']
+    with pytest.raises(UserError, match=r'toy\.py: it has no test_evaluator'):
+        training.test(config, checkpoint, cfg_options={'test_evaluator': None})
+
+
+def test_test__refuses_a_checkpoint_that_would_run_code(config: str) -> None:
+    torch.save({'state_dict': {'weight': torch.ones(1)}, 'meta': {'path': pathlib.PurePosixPath('x')}}, 'odd.pth')
+    with pytest.raises(UserError, match=r'odd\.pth.*pathlib.*could run code'):
+        training.test(config, 'odd.pth')
+
+
+def test_train__does_not_execute_a_config_inside_a_checkpoint(config: str) -> None:
+    checkpoint = training.train(config)['checkpoint']
+    content = torch.load(checkpoint, weights_only=False)
+    content['meta']['config'] = "open('executed', 'w').close()"
+    torch.save(content, 'crafted.pth')
+    training.train(config, resume='crafted.pth', cfg_options={'train_cfg.max_epochs': 2})
+    assert not Path('executed').exists()
+
+
+def test_test__show_dir_needs_the_hook(config: str) -> None:
+    checkpoint = training.train(config)['checkpoint']
+    with pytest.raises(UserError, match=r'show_dir pictures.*DetVisualizationHook'):
+        training.test(config, checkpoint, show_dir='pictures')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('missing.py',), r'config missing\.py: no such file'),
+        (('toy.py', '--resume', 'missing.pth'), r'checkpoint missing\.pth: no such file'),
+        (('toy.py', '--cfg-options', 'max_epochs'), r'max_epochs: expected KEY=VALUE'),
+        (('toy.py', '--cfg-options', 'trian_cfg.max_epochs=1'), r"'trian_cfg'; did you mean train_cfg\?"),
+        (('toy.py', '--cfg-options', 'loader.batch_size=1'), r"a run reads no setting 'loader'"),
+        (('toy.py', '--cfg-options', 'log_level.x=1'), r'log_level\.x=1: it does not fit the config'),
+        (('toy.py', '--cfg-options', 'model.type=Nothing'), r'toy\.py: Nothing is not in the'),
+        (('toy.py', '--cfg-options', 'runner_type=Nothing'), r"runner_type 'Nothing'"),
+        (('toy.py', '--auto-scale-lr'), r'base_batch_size'),
+        pytest.param(
+            ('toy.py', '--amp'),
+            r'--amp: .* needs a GPU',
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason='GPU'),
+        ),
+        (('toy.py', '--launcher', 'pytorch', '--local_rank', '1000'), r'launcher pytorch: each process'),
+    ],
+)
+def test_train_command__says_in_one_line_what_to_mend(
+    config: str, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('LOCAL_RANK', '1000')  # the command sets it where it is not set, and the test takes it back
+    monkeypatch.delenv('LOCAL_RANK')
+    outcome = CliRunner().invoke(training_command, arguments)
+    assert isinstance(outcome.exception, UserError)
+    assert '\n' not in str(outcome.exception)
+    with pytest.raises(UserError, match=message):
+        raise outcome.exception
+
+
+@pytest.mark.parametrize('text', ['model = dict(', 'model = undefined', "_base_ = ['missing.py']"])
+def test_load_config__names_the_file_that_is_wrong(config: str, text: str) -> None:
+    Path('wrong.py').write_text(text, encoding='utf-8')
+    with pytest.raises(UserError, match=r'^config wrong\.py: \w+Error: .+') as caught:
+        training.load_config('wrong.py')
+    assert '\n' not in str(caught.value)
+
+
+def test_load_config__work_dir_comes_from_the_argument_then_the_config_then_the_name(config: str) -> None:
+    assert training.load_config(config).work_dir == 'work_dirs/toy'
+    assert training.load_config(config, cfg_options={'work_dir': 'own'}).work_dir == 'own'
+    assert training.load_config(config, 'given', cfg_options={'work_dir': 'own'}).work_dir == 'given'
+    with pytest.raises(UserError, match='work_dir'):
+        training.load_config(Config({'model': None}))
+
+
+def test_parse_cfg_options__reads_the_values_of_mmengine() -> None:
+    assert training.parse_cfg_options(['a.b=1', 'c=[1,2.5]', 'd=x,y', 'e=true', 'f=p=q']) == {
+        'a.b': 1,
+        'c': [1, 2.5],
+        'd': ['x', 'y'],
+        'e': True,
+        'f': 'p=q',
+    }
+    assert training.parse_cfg_options([]) == {}
+
+
+def test_commands__take_several_options_after_one_flag_and_write_json(config: str) -> None:
+    trained = CliRunner().invoke(
+        training_command,
+        [config, '--cfg-options', 'train_cfg.max_epochs=2', 'optim_wrapper.optimizer.momentum=0', '--json', 'run.json'],
+    )
+    assert trained.exit_code == 0, trained.output
+    assert Config.fromfile('run.json').iterations == 4
+    tested = CliRunner().invoke(evaluation_command, [config, 'work_dirs/toy/epoch_2.pth', '--json', 'metrics.json'])
+    assert tested.exit_code == 0, tested.output
+    assert Config.fromfile('metrics.json')['mean'] == 3 * (1 - 0.5**4)
+
+
+@pytest.mark.parametrize('command', [training_command, evaluation_command])
+def test_commands__stray_argument_is_a_usage_error(config: str, command: click.Command) -> None:
+    assert CliRunner().invoke(command, [config, 'x.pth', 'stray']).exit_code == 2
+
+
+def test_default_runtime__runs(config: str) -> None:
+    base = Path(__file__).parents[2] / 'configs/_base_/default_runtime.py'
+    Path('toy.py').write_text(f'_base_ = [{str(base)!r}]\n{CONFIG}\nlog_level = "INFO"\n', encoding='utf-8')
+    result = training.train(config)
+    assert weight(result['checkpoint']) == 3.0
+    assert list(Path(result['work_dir']).rglob('events.out.tfevents.*'))
