@@ -239,13 +239,15 @@ class ShapesWorldDataset(Dataset):
         return self.num_scenes
 
     def __getitem__(self, index: int) -> Any:
-        """Render one scene and run the pipeline on it.
+        """Render one scene and run the pipeline on it; an index of len or more is a later pass over the same scenes.
 
         Raises:
-            IndexError: ``index`` is not in 0..len - 1.
+            IndexError: ``index`` is negative.
         """
-        if not 0 <= index < self.num_scenes:
+        if index < 0:
             raise IndexError(f'scene {index} of a dataset of {self.num_scenes} scenes')
+        rng = np.random.default_rng([self.world.seed, self.start, index])
+        index %= self.num_scenes
         scene = self.world.scene(self.start + index)
         return self.pipeline(
             {
@@ -256,6 +258,7 @@ class ShapesWorldDataset(Dataset):
                 'sample_key': f'shapes-{self.world.seed}-{self.start + index}',
                 'ori_shape': scene.image.shape[:2],
                 'img_shape': scene.image.shape[:2],
+                'rng': rng,
             }
         )
 

@@ -4,6 +4,7 @@ Axes: B images, R regions, T texts, L tokens, h x w patches, d embedding.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,12 @@ class FGCLIP(nn.Module):
     def encode_text(self, token_ids: Tensor, long: bool = False, normalize: bool = False) -> Tensor:
         """Text features: (T, L) int64 -> (T, d); ``long`` takes the 248-token table and its projection."""
         return _maybe_normalize(self.text(token_ids, long=long), normalize)
+
+    @torch.no_grad()
+    def clamp_logit_scales(self, maximum: float) -> None:
+        """Bound the three exponentiated scales from above, in place; from below they stop at 1."""
+        for scale in (self.logit_scale, self.logit_scale_region, self.logit_scale_hard_negative):
+            scale.clamp_(0.0, math.log(maximum))
 
     def tokenize(self, texts: str | Sequence[str], long: bool = False) -> Tensor:
         """Token ids (T, 77), or (T, 248) with ``long``, int64, on the CPU."""

@@ -23,7 +23,7 @@ from torch import Tensor
 START, END = '<|startoftext|>', '<|endoftext|>'
 # CLIP splits a text into contractions, words, single digits and runs of other marks before it merges bytes.
 _PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
-# Of the published merges CLIP reads so many that, with 256 bytes, 256 word-final bytes and 2 marks, 49408 tokens result.
+# CLIP reads so many of the published merges that with 256 bytes, 256 word-final bytes and 2 marks it has 49408 tokens.
 _NUM_MERGES = 49408 - 256 - 256 - 2
 
 
@@ -68,7 +68,9 @@ class Tokenizer:
         files = [Path(folder) / 'bpe_simple_vocab_16e6.txt.gz' for folder in folders]
         for file in files:
             if file.is_file():
-                lines = gzip.decompress(file.read_bytes()).decode('utf-8').split('\n')[1 : 1 + _NUM_MERGES]  # after a header
+                lines = (
+                    gzip.decompress(file.read_bytes()).decode('utf-8').split('\n')[1 : 1 + _NUM_MERGES]
+                )  # after a header
                 return cls(*_clip_vocabulary([tuple(line.split()) for line in lines]))  # type: ignore[misc]
         raise ValueError("CLIP's byte pairs come with open_clip; install it: pip install open_clip_torch")
 

@@ -22,3 +22,18 @@ def existing_file(path: str | Path, what: str) -> Path:
         found = 'it is a folder' if path.is_dir() else 'no such file'
         raise UserError(f'{what} {path}: {found}; give the path of an existing file')
     return path
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss that is no finite number, and the samples of the batch that gave it.
+
+    Args:
+        losses: each loss term by name.
+        keys: names of the batch's samples.
+    """
+
+    def __init__(self, losses: dict[str, float], keys: list[str]) -> None:
+        terms = ', '.join(f'{name}={value}' for name, value in losses.items())
+        super().__init__(f'the loss is not finite ({terms}) on a batch of {len(keys)} samples')
+        self.losses = losses
+        self.keys = keys

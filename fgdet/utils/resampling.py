@@ -32,7 +32,7 @@ def stretch_positions(table: Tensor, length: int = 248, kept: int = 20, factor: 
     """Stretch a text position table: keep the first rows, interpolate the others ``factor`` times denser.
 
     Row i >= kept stands at position ``kept + (i - kept) / factor`` of the old table; beyond its last row the table is
-    continued by its last slope (FG-CLIP, arXiv 2505.05071, section 3.1, after Long-CLIP, arXiv 2403.15378, section 3.1).
+    continued by its last slope (FG-CLIP, arXiv 2505.05071, 3.1, after Long-CLIP, arXiv 2403.15378, 3.1).
 
     Args:
         table: (T, D), T > kept + 1.

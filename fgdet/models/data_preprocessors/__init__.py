@@ -1,0 +1,3 @@
+from fgdet.models.data_preprocessors.region_text import RegionTextDataPreprocessor
+
+__all__ = ['RegionTextDataPreprocessor']

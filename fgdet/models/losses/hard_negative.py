@@ -17,7 +17,7 @@ class HardNegativeLoss(nn.Module):
     With :math:`v_m` a region, :math:`t_{m,0}` its phrase, :math:`t_{m,j>0}` its negatives, all L2-normalised, and
     :math:`h` the scale:
 
-    .. math:: L = \frac{w}{M} \sum_m -\log \frac{e^{h \langle v_m, t_{m,0} \rangle}}{\sum_j e^{h \langle v_m, t_{m,j} \rangle}}
+    .. math:: L = -\frac{w}{M} \sum_m \log \frac{\exp(h \langle v_m, t_{m,0} \rangle)}{\sum_j \exp(h \langle v_m, t_{m,j} \rangle)}
 
     The mean is over regions, so that a region with few negatives weighs as much as one with many. Without regions the
     loss is 0 and keeps its graph.
@@ -49,7 +49,8 @@ class HardNegativeLoss(nn.Module):
         """
         if int(group_sizes.sum()) != len(text_features) or bool((group_sizes < 1).any()):
             raise ValueError(
-                f'group_sizes must be at least 1 each and sum to the {len(text_features)} texts, got {group_sizes.tolist()}'
+                f'group_sizes must be at least 1 each and sum to the {len(text_features)} texts, '
+                f'got {group_sizes.tolist()}'
             )
         if not len(region_features):
             return (region_features.sum() + text_features.sum() + logit_scale) * 0.0

@@ -45,7 +45,9 @@ class RegionTextContrastiveLoss(nn.Module):
         """
         if not len(region_features):
             return (region_features.sum() + text_features.sum() + logit_scale) * 0.0
-        logits = logit_scale * F.normalize(region_features.float(), dim=-1) @ F.normalize(text_features.float(), dim=-1).T
+        logits = (
+            logit_scale * F.normalize(region_features.float(), dim=-1) @ F.normalize(text_features.float(), dim=-1).T
+        )
         if text_labels is not None:
             same = text_labels[:, None] == text_labels[None]
             same.fill_diagonal_(False)

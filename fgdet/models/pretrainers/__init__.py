@@ -1,0 +1,3 @@
+from fgdet.models.pretrainers.fg_clip_pretrainer import FGCLIPPretrainer
+
+__all__ = ['FGCLIPPretrainer']

@@ -1,0 +1,11 @@
+# What every pretraining run shares: counted by iterations, bad records counted, samples per second logged.
+_base_ = 'default_runtime.py'
+default_hooks = dict(
+    logger=dict(interval=10),
+    checkpoint=dict(by_epoch=False, interval=500),
+)
+custom_hooks = [
+    dict(type='fgdet.SkippedRecordsHook', max_share=0.1),
+    dict(type='fgdet.ThroughputHook'),
+]
+log_processor = dict(by_epoch=False, window_size=10)

@@ -1,0 +1,8 @@
+# FG-CLIP stage 1, ViT-B/16 at 224 px: the global loss on long and short captions, from CLIP's weights.
+# Start from CLIP: --cfg-options model.clip.checkpoint=openai/clip-vit-base-patch16
+_base_ = [
+    '../_base_/models/fg_clip_vit_b16.py',
+    '../_base_/datasets/finehard_224.py',
+    '../_base_/schedules/pretrain_adamw.py',
+    '../_base_/pretrain_runtime.py',
+]

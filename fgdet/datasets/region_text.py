@@ -1,0 +1,182 @@
+"""Images with long and short captions and described regions: FineHARD records, good and bad."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from mmengine.dataset import Compose
+from mmengine.logging import print_log
+from torch.utils.data import Dataset
+
+from fgdet.registry import DATASETS
+from fgdet.structures.region_text_sample import BadRecord
+from fgdet.utils.checks import UserError, existing_file
+
+#: How many bad records in a row end the search for a good one.
+MOST_BAD_IN_A_ROW = 100
+# FineHARD's published paths start with this; the images are laid out without it (FG-CLIP, train_fgclip.py).
+_PUBLISHED_PREFIX = 'grit-20m/data-12m/'
+
+
+class Record(NamedTuple):
+    """One entry of a records file: its content, or why it has none."""
+
+    source: str  # 'file:line' or 'file[index]'
+    content: dict[str, Any] | None
+    error: str | None = None
+
+
+@DATASETS.register_module()
+class RegionTextDataset(Dataset):
+    """Region-text samples from FineHARD-style records.
+
+    A record holds ``f_path``, ``caption``, ``short_caption`` and ``bbox_info``, a list of ``bbox`` (x1, y1, x2, y2 and
+    an optional score, normalised to 0..1), ``short_expr``, ``long_expr``, ``flag_short_neg`` and ``short_expr_negs``.
+    A record that cannot be used is replaced by the next good one; the sample then names what was passed over and why
+    (its meta field ``skipped``), so that the process that trains can count and log it.
+
+    Args:
+        records: a JSON file (one list, or one object a line), or a folder of them.
+        image_root: folder that ``f_path`` is relative to.
+        pipeline: transforms as configs or callables; they get ``img_path``, ``caption``, ``short_caption``, ``regions``
+            (dicts of ``bbox``, ``short_expr``, ``long_expr``, ``negatives``), ``sample_key`` and ``rng``.
+        seed: seed of the random choices in the pipeline.
+
+    Raises:
+        UserError: a path does not exist, or there is no record at all.
+    """
+
+    def __init__(self, records: str, image_root: str, pipeline: Sequence[Any], seed: int = 0) -> None:
+        self.records = list(read_records(records))
+        if not self.records:
+            raise UserError(f'records {records}: there is no record in it')
+        if not Path(image_root).is_dir():
+            raise UserError(f'image_root {image_root}: no such folder')
+        self.image_root = Path(image_root)
+        self.pipeline = Compose(pipeline)
+        self.seed = seed
+        self.metainfo: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        """The sample at a position; positions from ``len(self)`` on are later passes with other random choices.
+
+        Raises:
+            UserError: many records in a row are bad.
+        """
+        skipped: list[tuple[str, str]] = []
+        for offset in range(min(MOST_BAD_IN_A_ROW, len(self))):
+            record = self.records[(position + offset) % len(self)]
+            try:
+                results = self.parse(record)
+                results['rng'] = np.random.default_rng([self.seed, position, offset])
+                sample = self.pipeline(results)
+            except BadRecord as error:
+                skipped.append((record.source, str(error)))
+                continue
+            sample['data_samples'].set_metainfo({'skipped': tuple(skipped)})
+            return sample
+        source, reason = skipped[-1]
+        raise UserError(f'{len(skipped)} records in a row are bad, the last {source}: {reason}')
+
+    def parse(self, record: Record) -> dict[str, Any]:
+        """Check a record and bring it into the pipeline's form.
+
+        Boxes are clipped to the image by at most a hundredth of its side; those further outside are bad.
+
+        Raises:
+            BadRecord: a field is missing, empty or out of range.
+        """
+        if record.content is None:
+            raise BadRecord(record.error or 'unreadable')
+        content = record.content
+        for field in ('f_path', 'caption', 'short_caption'):
+            if not isinstance(content.get(field), str) or not content[field].strip():
+                raise BadRecord(f'{field} must be a text that is not empty, got {content.get(field)!r}')
+        path = (self.image_root / content['f_path'].replace(_PUBLISHED_PREFIX, '')).resolve()
+        if not path.is_relative_to(self.image_root.resolve()):
+            raise BadRecord(f'f_path {content["f_path"]} leaves the image folder')
+        regions = content.get('bbox_info') or []
+        if not isinstance(regions, list):
+            raise BadRecord(f'bbox_info must be a list, got {type(regions).__name__}')
+        return dict(
+            img_path=str(path),
+            caption=content['caption'],
+            short_caption=content['short_caption'],
+            regions=[_parse_region(region, i) for i, region in enumerate(regions)],
+            sample_key=record.source,
+        )
+
+
+def read_records(path: str | Path) -> Iterator[Record]:
+    """Read a records file, or all ``.json`` and ``.jsonl`` files of a folder in the order of their names.
+
+    Raises:
+        UserError: the path does not exist, or a file is neither a JSON list nor one JSON object a line.
+    """
+    path = Path(path)
+    if path.is_dir():
+        for file in sorted(p for p in path.iterdir() if p.suffix in {'.json', '.jsonl'}):
+            yield from read_records(file)
+        return
+    text = existing_file(path, 'records file').read_text(encoding='utf-8', errors='replace')
+    if text.lstrip().startswith('['):
+        try:
+            entries = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f'records file {path}, line {error.lineno}: not valid JSON ({error.msg})') from error
+        for i, entry in enumerate(entries):
+            yield _as_record(f'{path}[{i}]', entry)
+        return
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError as error:
+            print_log(f'{path}:{number}: not valid JSON ({error.msg})', logger='current', level=logging.WARNING)
+            yield Record(f'{path}:{number}', None, f'not valid JSON ({error.msg})')
+            continue
+        yield _as_record(f'{path}:{number}', entry)
+
+
+def _as_record(source: str, entry: Any) -> Record:
+    if not isinstance(entry, dict):
+        return Record(source, None, f'a record must be an object, got {type(entry).__name__}')
+    return Record(source, entry)
+
+
+def _parse_region(region: Any, index: int) -> dict[str, Any]:
+    where = f'bbox_info[{index}]'
+    if not isinstance(region, dict):
+        raise BadRecord(f'{where} must be an object, got {type(region).__name__}')
+    bbox = region.get('bbox')
+    try:
+        box = np.asarray(bbox, dtype=np.float64)[:4]
+    except (TypeError, ValueError, IndexError):
+        box = np.empty(0)
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise BadRecord(f'{where}.bbox must hold four numbers, got {bbox!r}')
+    if (box < -0.01).any() or (box > 1.01).any():
+        raise BadRecord(f'{where}.bbox must be normalised to 0..1, got {bbox!r}')
+    box = box.clip(0, 1)
+    if box[2] <= box[0] or box[3] <= box[1]:
+        raise BadRecord(f'{where}.bbox must have x1 < x2 and y1 < y2, got {bbox!r}')
+    short = region.get('short_expr')
+    if not isinstance(short, str) or not short.strip():
+        raise BadRecord(f'{where}.short_expr must be a text that is not empty, got {short!r}')
+    long = region.get('long_expr')
+    negatives = region.get('short_expr_negs') or {}
+    values = list(negatives.values()) if isinstance(negatives, dict) else list(negatives)
+    used = values if region.get('flag_short_neg') == 1 else []
+    return dict(
+        bbox=tuple(box.tolist()),
+        short_expr=short,
+        long_expr=long if isinstance(long, str) and long.strip() else short,
+        negatives=[text for text in used if isinstance(text, str) and text.strip()],
+    )

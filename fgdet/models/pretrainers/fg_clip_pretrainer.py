@@ -1,0 +1,172 @@
+"""FG-CLIP's training step: the model's features meet the losses here and nowhere else.
+
+Axes: B images, R regions of the batch, M regions with hard negatives, T hard-negative texts, L tokens, d embedding.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import Tensor
+
+from fgdet.registry import MODELS
+from fgdet.structures.region_text_sample import RegionTextSample
+from fgdet.utils.checks import NonFiniteLossError
+
+
+@MODELS.register_module()
+class FGCLIPPretrainer(BaseModel):
+    """Pretraining of FG-CLIP (arXiv 2505.05071, section 3): global, region and hard-negative losses.
+
+    Stage 1 has the global loss alone, stage 2 all three; the loss of a stage that is not wanted is None.
+
+    Args:
+        clip: config of the model, ``fgdet.FGCLIP``.
+        global_loss: config of the image-text loss; used for the long and for the short captions.
+        region_loss: config of the region-text loss, or None.
+        hard_negative_loss: config of the hard-negative loss, or None.
+        duplicate_aware: leave equal phrases of a batch out of each other's negatives in the region loss. The official
+            code does not; False reproduces it.
+        max_logit_scale: upper bound on the three scales after each step, as CLIP trains (arXiv 2103.00020, section
+            2.5: 100); None leaves them free, as the official FG-CLIP code does.
+        data_preprocessor: config of the preprocessor.
+    """
+
+    def __init__(
+        self,
+        clip: dict[str, Any],
+        global_loss: dict[str, Any],
+        region_loss: dict[str, Any] | None = None,
+        hard_negative_loss: dict[str, Any] | None = None,
+        duplicate_aware: bool = True,
+        max_logit_scale: float | None = 100.0,
+        data_preprocessor: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor or dict(type='fgdet.RegionTextDataPreprocessor'))
+        self.clip = MODELS.build(clip)
+        self.global_loss = MODELS.build(global_loss)
+        self.region_loss = MODELS.build(region_loss) if region_loss else None
+        self.hard_negative_loss = MODELS.build(hard_negative_loss) if hard_negative_loss else None
+        self.duplicate_aware = duplicate_aware
+        self.max_logit_scale = max_logit_scale
+
+    def forward(  # type: ignore[override]
+        self, inputs: Tensor, data_samples: Sequence[RegionTextSample] | None = None, mode: str = 'tensor'
+    ) -> Any:
+        """One of mmengine's modes.
+
+        Args:
+            inputs: (B, 3, H, W) normalised pixels.
+            data_samples: B samples; needed in the modes ``loss`` and ``predict``.
+            mode: ``tensor`` gives global image features (B, d); ``loss`` the dict of losses; ``predict`` the samples,
+                each with its normalised features.
+
+        Raises:
+            ValueError: the mode is unknown, or it lacks its samples.
+        """
+        if mode == 'tensor':
+            return self.clip.encode_image(inputs)
+        if data_samples is None:
+            raise ValueError(f"mode '{mode}' needs data_samples")
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got '{mode}'")
+
+    def train_step(  # type: ignore[override]
+        self, data: dict[str, Any], optim_wrapper: OptimWrapper
+    ) -> dict[str, Tensor]:
+        """One optimiser step.
+
+        Raises:
+            NonFiniteLossError: the loss is not a finite number; the weights are still those from before the step.
+        """
+        with optim_wrapper.optim_context(self):
+            data = self.data_preprocessor(data, True)
+            losses = self.forward(**data, mode='loss')
+        total, log_vars = self.parse_losses(losses)
+        if not torch.isfinite(total):
+            raise NonFiniteLossError(
+                {name: float(value.detach()) for name, value in losses.items()},
+                [sample.key for sample in data['data_samples']],
+            )
+        optim_wrapper.update_params(total)
+        if self.max_logit_scale is not None:
+            self.clip.clamp_logit_scales(self.max_logit_scale)
+        return log_vars
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[RegionTextSample]) -> dict[str, Tensor]:
+        """The weighted losses of a batch, each a scalar; their sum is what is minimised."""
+        uses_regions = self.region_loss is not None or self.hard_negative_loss is not None
+        vision = self.clip.visual.forward_intermediates(inputs, dense=uses_regions, pooled=True)
+        long = self.clip.encode_text(torch.stack([s.long_ids for s in data_samples]), long=True)
+        short_ids = torch.stack([s.short_ids for s in data_samples])
+        if not uses_regions:
+            short = self.clip.encode_text(short_ids)
+            return self._global_losses(vision.pooled, long, short)
+
+        region_ids = torch.cat([s.region_ids for s in data_samples])
+        hard_ids = torch.cat([s.hard_ids for s in data_samples])
+        texts, labels = self._encode_distinct(torch.cat([short_ids, region_ids, hard_ids]))
+        counts = [len(short_ids), len(region_ids), len(hard_ids)]
+        short, region_texts, hard_texts = texts.split(counts)
+        regions = self.clip.pool_regions(vision.dense, [s.boxes for s in data_samples])  # (R, d)
+        losses = self._global_losses(vision.pooled, long, short)
+        if self.region_loss is not None:
+            losses['loss_region'] = self.region_loss(
+                regions,
+                region_texts,
+                self.clip.logit_scale_region.exp(),
+                labels.split(counts)[1] if self.duplicate_aware else None,
+            )
+        if self.hard_negative_loss is not None:
+            losses['loss_hard_negative'] = self.hard_negative_loss(
+                regions[_offset_indices(data_samples)],  # (M, d)
+                hard_texts,
+                torch.cat([s.hard_sizes for s in data_samples]),
+                self.clip.logit_scale_hard_negative.exp(),
+            )
+        return losses
+
+    def predict(self, inputs: Tensor, data_samples: Sequence[RegionTextSample]) -> Sequence[RegionTextSample]:
+        """Add L2-normalised features to each sample.
+
+        ``image_feature``, ``long_feature``, ``short_feature`` are (d,); ``region_features`` (R, d);
+        ``hard_features`` (T, d).
+        """
+        vision = self.clip.visual.forward_intermediates(inputs, pooled=True)
+        regions = self.clip.pool_regions(vision.dense, [s.boxes for s in data_samples])
+        pooled = _normalize(vision.pooled)
+        for i, sample in enumerate(data_samples):
+            sample.image_feature = pooled[i]
+            sample.long_feature = self.clip.encode_text(sample.long_ids[None], long=True, normalize=True)[0]
+            sample.short_feature = self.clip.encode_text(sample.short_ids[None], normalize=True)[0]
+            sample.hard_features = self.clip.encode_text(sample.hard_ids, normalize=True)
+        for sample, rows in zip(data_samples, regions.split([len(s.boxes) for s in data_samples]), strict=True):
+            sample.region_features = _normalize(rows)
+        return data_samples
+
+    def _global_losses(self, images: Tensor, long: Tensor, short: Tensor) -> dict[str, Tensor]:
+        scale = self.clip.logit_scale.exp()
+        return dict(loss_long=self.global_loss(images, long, scale), loss_short=self.global_loss(images, short, scale))
+
+    def _encode_distinct(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode equal rows once: (N, L) -> features (N, d) and the label of each row's text, (N,)."""
+        distinct, labels = torch.unique(token_ids, dim=0, return_inverse=True)
+        return self.clip.encode_text(distinct)[labels], labels
+
+
+def _offset_indices(data_samples: Sequence[RegionTextSample]) -> Tensor:
+    """Rows of the regions with hard negatives among the regions of the whole batch, (M,)."""
+    offset, rows = 0, []
+    for sample in data_samples:
+        rows.append(sample.hard_regions + offset)
+        offset += len(sample.boxes)
+    return torch.cat(rows)
+
+
+def _normalize(features: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(features, dim=-1)
