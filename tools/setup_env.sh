@@ -29,7 +29,7 @@ _find_environment() {
         environment=$VIRTUAL_ENV
     else
         environment=$root/.venv
-        if ! "$environment/bin/python" -m pip --version >/dev/null 2>&1; then
+        if ! "$environment/bin/python" -c 'import pip' 2>/dev/null; then
             local base=${PYTHON:-python3}
             command -v "$base" >/dev/null || fail "$base: not found; name a Python 3.10 to 3.12: PYTHON=/path/to/python bash $0"
             _check_version "$base"
@@ -41,13 +41,14 @@ _find_environment() {
     fi
     python=$environment/bin/python
     _check_version "$python"
-    "$python" -m pip --version >/dev/null 2>&1 || fail "$environment has no pip: $python -m ensurepip"
+    "$python" -c 'import pip' 2>/dev/null || fail "$environment has no pip: $python -m ensurepip"
 }
 
 # An active environment belongs to its owner: its torch is never replaced behind their back.
 _keep_torch() {
     local installed tested
-    installed=$("$python" -c 'from importlib.metadata import version; print(version("torch").split("+")[0])' 2>/dev/null) || return 0
+    installed=$("$python" -c 'from importlib.metadata import version; print(version("torch"))' 2>/dev/null) || return 0
+    installed=${installed%%+*} # a build such as +cpu is the same version
     tested=$(sed -n 's/^torch==\([^ ;]*\).*/\1/p' "$root/constraints.txt")
     [ "$installed" = "$tested" ] || [ "$environment" = "$root/.venv" ] ||
         fail "the active environment has torch $installed and the tested set has $tested: run 'deactivate' and this again" \
@@ -63,9 +64,10 @@ setup_env() {
     # Without an extra any stamp will do: an installation with one serves as the plain one too.
     ! [ -x "$environment/bin/fgdet" ] || ! grep -qsxF "$digest" "$stamp"* || return 0
     _keep_torch
-    [ -t 1 ] || quiet=(--quiet)
+    [ -t 1 ] || quiet=(-qq)
     echo "installing fgdet${extra:+[$extra]} into $environment (torch and its libraries are the bulk, about 5 GB)"
-    "$python" -m pip install --disable-pip-version-check "${quiet[@]}" -c "$root/constraints.txt" -e "$root${extra:+[$extra]}" </dev/null ||
+    "$python" -m pip install --disable-pip-version-check --no-compile "${quiet[@]}" \
+        -c "$root/constraints.txt" -e "$root${extra:+[$extra]}" </dev/null ||
         fail "the installation failed; pip's last lines above say at what. Check the network and the package index" \
             "(pip config list), and 15 GB of free disk ($(df -Ph "$root" | awk 'NR == 2 {print $4}') now), then run this again:" \
             "finished downloads are kept"
