@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fgdet.models.layers.normalization import unit_rows
 from fgdet.registry import MODELS
 
 
@@ -17,7 +18,7 @@ class HardNegativeLoss(nn.Module):
     With :math:`v_m` a region, :math:`t_{m,0}` its phrase, :math:`t_{m,j>0}` its negatives, all L2-normalised, and
     :math:`h` the scale:
 
-    .. math:: L = -\frac{w}{M} \sum_m \log \frac{\exp(h \langle v_m, t_{m,0} \rangle)}{\sum_j \exp(h \langle v_m, t_{m,j} \rangle)}
+    .. math:: L = \frac{w}{M} \sum_m [\log \sum_j \exp(h \langle v_m, t_{m,j} \rangle) - h \langle v_m, t_{m,0} \rangle]
 
     The mean is over regions, so that a region with few negatives weighs as much as one with many. Without regions the
     loss is 0 and keeps its graph.
@@ -54,8 +55,7 @@ class HardNegativeLoss(nn.Module):
             )
         if not len(region_features):
             return (region_features.sum() + text_features.sum() + logit_scale) * 0.0
-        regions = F.normalize(region_features.float(), dim=-1)
-        texts = F.normalize(text_features.float(), dim=-1)
+        regions, texts = unit_rows(region_features), unit_rows(text_features)
         owner = torch.repeat_interleave(torch.arange(len(regions), device=regions.device), group_sizes)  # (T,)
         cosines = (regions[owner] * texts).sum(-1)  # (T,)
         first = group_sizes.cumsum(0) - group_sizes

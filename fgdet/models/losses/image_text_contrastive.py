@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fgdet.models.layers.normalization import unit_rows
 from fgdet.registry import MODELS
 from fgdet.utils.dist import gather_features, rank
 
@@ -40,10 +41,10 @@ class ImageTextContrastiveLoss(nn.Module):
         Returns:
             Scalar.
         """
-        image_features = F.normalize(image_features.float(), dim=-1)
-        text_features = F.normalize(text_features.float(), dim=-1)
+        image_features, text_features = unit_rows(image_features), unit_rows(text_features)
         target = rank() * len(image_features) + torch.arange(len(image_features), device=image_features.device)
-        image_logits = logit_scale * image_features @ gather_features(text_features).T  # (B, N * B)
-        text_logits = logit_scale * text_features @ gather_features(image_features).T  # (B, N * B)
+        with torch.autocast(image_features.device.type, enabled=False):  # a product of scale 100 needs all its bits
+            image_logits = logit_scale * image_features @ gather_features(text_features).T  # (B, N * B)
+            text_logits = logit_scale * text_features @ gather_features(image_features).T  # (B, N * B)
         loss = (F.cross_entropy(image_logits, target) + F.cross_entropy(text_logits, target)) / 2
         return self.loss_weight * loss

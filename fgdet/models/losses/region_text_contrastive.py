@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fgdet.models.layers.normalization import unit_rows
 from fgdet.registry import MODELS
 
 
@@ -45,9 +46,8 @@ class RegionTextContrastiveLoss(nn.Module):
         """
         if not len(region_features):
             return (region_features.sum() + text_features.sum() + logit_scale) * 0.0
-        logits = (
-            logit_scale * F.normalize(region_features.float(), dim=-1) @ F.normalize(text_features.float(), dim=-1).T
-        )
+        with torch.autocast(region_features.device.type, enabled=False):  # a product of scale 100 needs all its bits
+            logits = logit_scale * unit_rows(region_features) @ unit_rows(text_features).T
         if text_labels is not None:
             same = text_labels[:, None] == text_labels[None]
             same.fill_diagonal_(False)
