@@ -1,0 +1,3 @@
+from fgdet.models.region_poolers.roi_align_pooler import RoIAlignPooler
+
+__all__ = ['RoIAlignPooler']
