@@ -171,7 +171,7 @@ def import_violations(sources: Mapping[str, str]) -> list[str]:
             problem = _import_problem(path, part, found)
             if problem:
                 problems.append(f'{path}:{found.line}: {part} {problem}')
-    return problems + [f'{circle}: a circle of imports' for circle in circles(sources)]
+    return [*dict.fromkeys(problems), *(f'{circle}: a circle of imports' for circle in circles(sources))]
 
 
 def _import_problem(path: str, part: str, found: Import) -> str | None:

@@ -238,9 +238,11 @@ def _build_runner(cfg: Config) -> Runner:
         )
     if cfg.get('load_from') and '://' not in cfg.load_from:
         existing_file(cfg.load_from, 'checkpoint')
-    # mmengine shares logger and message hub between runs of one name, and names end in the second they start.
+    # mmengine shares logger, message hub and visualizer between runs of one name, and tells names apart by the second.
     name = cfg.get('experiment_name') or (Path(cfg.filename).stem if cfg.filename else 'run')
     cfg.experiment_name = f'{name}_{next(_RUN_NUMBERS)}'
+    if isinstance(cfg.get('visualizer'), dict):
+        cfg.visualizer.name = cfg.experiment_name
     # mmengine's own loader falls back to running whatever code a checkpoint holds.
     CheckpointLoader.register_scheme(prefixes='', loader=_load_local, force=True)
     try:

@@ -1,10 +1,13 @@
 """Runs from a config file: what is trained, saved, resumed and refused."""
 
+import json
 import pathlib
 import pickle
 from pathlib import Path
 
 import click
+import cv2
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -168,6 +171,59 @@ def test_test__show_dir_needs_the_hook(config: str) -> None:
         training.test(config, checkpoint, show_dir='pictures')
 
 
+DETECTION_CONFIG = """
+_base_ = [{runtime!r}]
+log_level = 'WARNING'
+convolutions = dict(num_classes=1, in_channels=8, feat_channels=8, stacked_convs=1, norm_cfg=None)
+model = dict(
+    type='FCOS',
+    data_preprocessor=dict(type='DetDataPreprocessor', pad_size_divisor=32),
+    backbone=dict(type='ResNet', depth=18, base_channels=8, out_indices=(3,)),
+    neck=dict(type='FPN', in_channels=[64], out_channels=8, num_outs=1),
+    bbox_head=dict(type='FCOSHead', strides=[32], regress_ranges=((-1, 1e8),), **convolutions),
+    test_cfg=dict(nms_pre=9, score_thr=0.0, nms=dict(type='nms', iou_threshold=0.5), max_per_img=9),
+)
+test_dataloader = dict(
+    batch_size=1,
+    dataset=dict(
+        type='CocoDataset',
+        ann_file='annotations.json',
+        metainfo=dict(classes=('thing',)),
+        data_prefix=dict(img='.'),
+        test_mode=True,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(64, 64)),
+            dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+        ],
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+test_evaluator = dict(type='CocoMetric', ann_file='annotations.json', metric='bbox')
+test_cfg = dict()
+"""
+
+
+@pytest.mark.filterwarnings('ignore')  # mmdet's own
+def test_test__draws_and_writes_the_detections(config: str) -> None:
+    runtime = str(Path(__file__).parents[2] / 'configs/_base_/detection_runtime.py')
+    Path('detector.py').write_text(DETECTION_CONFIG.format(runtime=runtime), encoding='utf-8')
+    images = [{'id': i, 'file_name': f'{i}.png', 'height': 64, 'width': 64} for i in (1, 2)]
+    box = {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [8, 8, 32, 32], 'area': 1024, 'iscrowd': 0}
+    annotations = {'images': images, 'annotations': [box], 'categories': [{'id': 1, 'name': 'thing'}]}
+    Path('annotations.json').write_text(json.dumps(annotations), encoding='utf-8')
+    for image in images:
+        cv2.imwrite(image['file_name'], np.zeros((64, 64, 3), np.uint8))
+    torch.save({'state_dict': {}}, 'untrained.pth')
+
+    metrics = training.test('detector.py', 'untrained.pth', out='predictions.pkl', show_dir='pictures')
+
+    assert 0.0 <= metrics['coco/bbox_mAP'] <= 1.0
+    assert sorted(path.name for path in Path('pictures').iterdir()) == ['1.png', '2.png']
+    predictions = pickle.loads(Path('predictions.pkl').read_bytes())
+    assert [prediction['img_id'] for prediction in predictions] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
@@ -244,9 +300,10 @@ def test_commands__stray_argument_is_a_usage_error(config: str, command: click.C
     assert CliRunner().invoke(command, [config, 'x.pth', 'stray']).exit_code == 2
 
 
-def test_default_runtime__runs(config: str) -> None:
+def test_default_runtime__each_run_has_its_own_curves(config: str) -> None:
     base = Path(__file__).parents[2] / 'configs/_base_/default_runtime.py'
     Path('toy.py').write_text(f'_base_ = [{str(base)!r}]\n{CONFIG}\nlog_level = "INFO"\n', encoding='utf-8')
-    result = training.train(config)
-    assert weight(result['checkpoint']) == 3.0
-    assert list(Path(result['work_dir']).rglob('events.out.tfevents.*'))
+    for name in ('one', 'two'):
+        assert weight(training.train(config, work_dir=name)['checkpoint']) == 3.0
+        assert len(list(Path(name).rglob('events.out.tfevents.*'))) == 1
+        assert len(list(Path(name).rglob('scalars.json'))) == 1
