@@ -27,17 +27,19 @@ COLOURS = tuple(COLOUR_HSV)
 PATTERNS = ('solid', 'striped', 'dotted')
 SHAPES = ('circle', 'square', 'triangle', 'star', 'ring', 'cross')
 
-#: Mean grey level (0 to 255) of each background tone.
-TONE_LEVELS = {'dark': 42, 'grey': 110, 'pale': 195}
+#: Mean grey level (0 to 255) of each background tone; even the dark one lets a black outline be seen.
+TONE_LEVELS = {'dark': 85, 'grey': 140, 'pale': 200}
 TEXTURES = ('cloudy', 'graded', 'brushed', 'grainy')
 
 SUPERSAMPLING = 4  # sub-pixels per pixel edge: coverage is known to 1/16
-MAX_ROTATION = 20.0  # degrees: a square never reads as a diamond
-MAX_STRETCH = 1.2  # width over height, either way
-RIM_DARKNESS = 0.55  # of the darker shade, in the outermost pixel of an object
+MAX_ROTATION = 8.0  # degrees: edges keep their direction, by which a small model tells squares from circles
+MAX_STRETCH = 1.15  # width over height, either way
+OUTLINE_GREY = np.float32(18)  # one tone for all colours: an edge looks alike whatever it parts
+WIDE_OUTLINE_FROM = 34  # pixels of extent: from there on the outline is two pixels wide, below it is one
 NUM_FIELDS = 24  # smooth noise fields that backgrounds are cropped from
 
-_RIM_KERNEL = np.ones((3, 3), np.uint8)
+_NARROW_KERNEL = np.ones((3, 3), np.uint8)
+_WIDE_KERNEL = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 
 
 class Background(NamedTuple):
@@ -83,7 +85,7 @@ def draw_background(rng: np.random.Generator, size: int) -> Background:
 
 
 def draw_stamp(rng: np.random.Generator, colour: str, pattern: str, shape: str, extent: float) -> Stamp:
-    """Draw one object: a rotated, stretched silhouette filled with two shades of its colour.
+    """Draw one object: a rotated, stretched, outlined silhouette filled with one or two shades of its colour.
 
     Args:
         rng: source of rotation, stretch, sub-pixel position, colour jitter and pattern phase.
@@ -104,11 +106,12 @@ def draw_stamp(rng: np.random.Generator, colour: str, pattern: str, shape: str, 
     contours = [(contour - low) * scale + rng.uniform(0, 1, 2) for contour in contours]
     coverage = _coverage(contours)
 
-    main, shade = _shades(rng, colour)
-    amount = _pattern(rng, pattern, coverage.shape, period=min(max(0.21 * extent, 6.5), 11.0))
-    rim = coverage - cv2.erode(coverage, _RIM_KERNEL)  # so that neighbours of one colour do not flow together
-    amount = np.maximum(amount, RIM_DARKNESS * rim).astype(np.float32)[..., None]
-    return Stamp(main + amount * (shade - main), coverage[..., None], coverage >= 0.5)
+    kernel = _NARROW_KERNEL if extent < WIDE_OUTLINE_FROM else _WIDE_KERNEL
+    inner = cv2.erode(coverage, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)[..., None]
+    main, shade = _shades(rng, colour, pattern)
+    amount = _pattern(rng, pattern, coverage.shape, angle, period=min(max(0.2 * extent, 7.0), 9.0))[..., None]
+    pixels = OUTLINE_GREY + inner * (main + amount * (shade - main) - OUTLINE_GREY)
+    return Stamp(pixels, coverage[..., None], coverage >= 0.5)
 
 
 def paste(canvas: np.ndarray, stamp: Stamp, x: int, y: int) -> None:
@@ -142,9 +145,9 @@ def _outline(shape: str) -> tuple[np.ndarray, ...]:
     if shape == 'triangle':
         return (_polygon(3),)
     if shape == 'star':
-        return (_polygon(10) * np.where(np.arange(10) % 2, 0.40, 1.0)[:, None],)
+        return (_polygon(10) * np.where(np.arange(10) % 2, 0.44, 1.0)[:, None],)
     if shape == 'ring':
-        return _polygon(48), _polygon(48) * 0.55
+        return _polygon(48), _polygon(48) * 0.50
     if shape == 'cross':
         arm = 0.34  # half the width of a bar, of a cross that reaches from -1 to 1
         corner = np.array([(arm, -1), (arm, -arm), (1, -arm)])
@@ -162,25 +165,36 @@ def _coverage(contours: list[np.ndarray]) -> np.ndarray:
     return cv2.resize(fine, (int(w), int(h)), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def _shades(rng: np.random.Generator, colour: str) -> tuple[np.ndarray, np.ndarray]:
-    """The jittered colour and its darker shade, both (3,) RGB in 0..255."""
+def _shades(rng: np.random.Generator, colour: str, pattern: str) -> tuple[np.ndarray, np.ndarray]:
+    """The jittered colour and the shade its pattern is drawn in, both (3,) float32 RGB in 0..255: dots are lighter."""
     hue, saturation, value = COLOUR_HSV[colour]
     rgb = colorsys.hsv_to_rgb(
         (hue + rng.uniform(-5, 5)) % 360 / 360, saturation * rng.uniform(0.9, 1.05), value * rng.uniform(0.88, 1.0)
     )
     main = 255 * np.clip(rgb, 0, 1).astype(np.float32)
-    return main, main * np.float32(rng.uniform(0.38, 0.52))
+    if pattern == 'dotted':
+        return main, main + np.float32(rng.uniform(0.65, 0.8)) * (255 - main)
+    return main, main * np.float32(rng.uniform(0.30, 0.42))
 
 
-def _pattern(rng: np.random.Generator, pattern: str, shape_hw: tuple[int, ...], period: float) -> np.ndarray:
-    """How much of the darker shade every pixel takes, (h, w) in 0..1; ``period`` of the pattern in pixels."""
+def _pattern(
+    rng: np.random.Generator, pattern: str, shape_hw: tuple[int, ...], angle: float, period: float
+) -> np.ndarray:
+    """How much of the second shade every pixel takes, (h, w) float32 in 0..1.
+
+    Args:
+        rng: source of the phase.
+        pattern: one of :data:`PATTERNS`.
+        shape_hw: size of the stamp.
+        angle: rotation of the object in radians, which its pattern, diagonal when upright, follows.
+        period: of the pattern in pixels.
+    """
     if pattern == 'solid':
         return np.zeros(shape_hw, np.float32)
     rows = np.arange(shape_hw[0], dtype=np.float32)[:, None]
     columns = np.arange(shape_hw[1], dtype=np.float32)
-    angle = rng.uniform(0, math.pi)
     phase_u, phase_v = rng.uniform(0, 1, 2).tolist()
-    cos, sin = math.cos(angle) / period, math.sin(angle) / period
+    cos, sin = math.cos(math.pi / 4 - angle) / period, math.sin(math.pi / 4 - angle) / period
     u = cos * columns + (sin * rows + phase_u)
     if pattern == 'striped':
         # Slope of the sine at its zero is 2 pi / period a pixel: the factor makes an edge one pixel wide.
@@ -213,7 +227,7 @@ def _draw_clutter(rng: np.random.Generator, pixels: np.ndarray, level: int) -> N
     """Scatter muted lines, specks and blobs over ``pixels``, in place."""
     size = pixels.shape[0]
     for kind in rng.integers(0, 3, rng.integers(4, 11)):
-        away = 1 if level < 80 or (level < 150 and rng.random() < 0.5) else -1
+        away = 1 if level < 100 or (level < 150 and rng.random() < 0.5) else -1
         grey = tuple((level + away * rng.uniform(18, 55) + rng.uniform(-6, 6, 3)).tolist())
         x, y = rng.integers(0, size, 2).tolist()
         if kind == 0:

@@ -7,7 +7,7 @@ without a file. Axes: H W image, N objects.
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +207,8 @@ class ShapesWorldDataset(Dataset):
     """Scenes ``start`` to ``start + num_scenes`` of a world, as region-text samples through a pipeline.
 
     The pipeline receives ``img`` (H, W, 3) uint8 RGB, ``caption``, ``short_caption``, ``regions`` (see
-    :meth:`Scene.regions`), ``sample_key``, ``ori_shape`` and ``img_shape`` (both (H, W)).
+    :meth:`Scene.regions`), ``sample_key``, ``ori_shape`` and ``img_shape`` (both (H, W)), and ``rng``, a generator that
+    depends on seed, start and index alone.
 
     Args:
         pipeline: configs of transforms, or callables.
@@ -237,6 +238,10 @@ class ShapesWorldDataset(Dataset):
 
     def __len__(self) -> int:
         return self.num_scenes
+
+    def __iter__(self) -> Iterator[Any]:
+        """One pass, which indexing alone would not end."""
+        return (self[index] for index in range(self.num_scenes))
 
     def __getitem__(self, index: int) -> Any:
         """Render one scene and run the pipeline on it; an index of len or more is a later pass over the same scenes.

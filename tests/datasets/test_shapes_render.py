@@ -27,8 +27,8 @@ def test_draw_stamp__longer_edge_is_the_extent(shape, extent):
         assert max(stamp.mask.shape) <= extent + 2
 
 
-# Area over the area of the box: pi / 4 for a circle, whatever the stretch, and the ring lacks a disc of 0.55 its size.
-@pytest.mark.parametrize(('shape', 'share'), [('circle', np.pi / 4), ('ring', np.pi / 4 * (1 - 0.55**2))])
+# Area over the area of the box: pi / 4 for a circle, whatever the stretch, and the ring lacks a disc of half its size.
+@pytest.mark.parametrize(('shape', 'share'), [('circle', np.pi / 4), ('ring', np.pi / 4 * (1 - 0.5**2))])
 def test_draw_stamp__area_of_ellipses(shape, share):
     for stamp in _stamps('red', 'solid', shape, 52):
         x1, y1, x2, y2 = _box(stamp.coverage[..., 0] > 0.02)

@@ -222,8 +222,18 @@ def test_dataset__start_selects_scenes(scenes):
     assert sample['regions'] == scenes[12].regions()
     assert (sample['caption'], sample['short_caption']) == (scenes[12].caption, scenes[12].short_caption)
     assert sample['ori_shape'] == sample['img_shape'] == (96, 96)
-    with pytest.raises(IndexError, match='scene 3 of a dataset of 3'):
-        dataset[3]
+    with pytest.raises(IndexError, match='scene -1 of a dataset of 3'):
+        dataset[-1]
+
+
+def test_dataset__later_pass_is_the_same_scene_with_another_random_state(scenes):
+    dataset = ShapesWorldDataset(pipeline=[], num_scenes=3, start=10)
+    first, again, later = dataset[2], dataset[2], dataset[2 + 3]
+    assert first['sample_key'] == later['sample_key'] == 'shapes-0-12'
+    assert np.array_equal(later['img'], scenes[12].image)
+    draws = [sample['rng'].random() for sample in (first, again, later)]
+    assert draws[0] == draws[1] != draws[2]
+    assert [sample['sample_key'] for sample in dataset] == ['shapes-0-10', 'shapes-0-11', 'shapes-0-12']
 
 
 def test_dataset__built_by_the_runner():
