@@ -148,9 +148,10 @@ def _memory() -> tuple[int, int]:
 
 
 def _nvidia_driver() -> str | None:
-    """Version of the NVIDIA driver, None without one or in a container that was given no GPU."""
+    """Version of the NVIDIA driver, None without one, where the GPUs are hidden, or in a container without any."""
     table = Path('/proc/driver/nvidia/version')
-    if not table.is_file() or not Path('/dev/nvidiactl').exists():
+    hidden = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
+    if hidden or not table.is_file() or not Path('/dev/nvidiactl').exists():
         return None
     found = re.search(r'\d+\.\d+(\.\d+)?', table.read_text())
     return found.group() if found else 'unknown'
