@@ -16,9 +16,16 @@ from mmengine.registry import Registry
 SCOPE = 'fgdet'
 
 #: Encoders, losses, pretrainers, backbones, necks, heads, detectors.
-MODELS = Registry('model', parent=MMENGINE_MODELS, scope=SCOPE, locations=['fgdet.models'])
+MODELS = Registry(
+    'model',
+    parent=MMENGINE_MODELS,
+    scope=SCOPE,
+    locations=['fgdet.models', 'fgdet.models.roi_heads', 'fgdet.models.detectors'],
+)
 #: Sources of training and evaluation samples.
-DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope=SCOPE, locations=['fgdet.datasets'])
+DATASETS = Registry(
+    'dataset', parent=MMENGINE_DATASETS, scope=SCOPE, locations=['fgdet.datasets', 'fgdet.datasets.ov_coco']
+)
 #: Orders in which a dataset is read.
 DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=['fgdet.datasets'])
 #: Steps of a data pipeline; each maps one results dict to the next.

@@ -1,5 +1,29 @@
-"""Every registered part of a model. Importing this package fills the registry."""
+"""Registered parts of a model. Importing this package registers those that need no mmdet.
 
-from fgdet.models import encoders, losses
+The heads and detectors that build on mmdet's are further locations of the registry, so that pretraining and
+:class:`fgdet.FGCLIP` never load it.
+"""
 
-__all__ = ['encoders', 'losses']
+from fgdet.models import (
+    backbones,
+    classifiers,
+    data_preprocessors,
+    encoders,
+    fg_clip,
+    losses,
+    necks,
+    post_processing,
+    pretrainers,
+)
+
+__all__ = [
+    'backbones',
+    'classifiers',
+    'data_preprocessors',
+    'encoders',
+    'fg_clip',
+    'losses',
+    'necks',
+    'post_processing',
+    'pretrainers',
+]

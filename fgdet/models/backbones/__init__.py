@@ -1,0 +1,3 @@
+from fgdet.models.backbones.clip_vit import CLIPViTBackbone
+
+__all__ = ['CLIPViTBackbone']

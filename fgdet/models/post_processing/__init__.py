@@ -1,0 +1,3 @@
+from fgdet.models.post_processing import score_ensemble
+
+__all__ = ['score_ensemble']

@@ -1,0 +1,5 @@
+from fgdet.models.roi_heads.open_vocabulary_roi_head import OpenVocabularyRoIHead
+from fgdet.models.roi_heads.separable_roi_extractor import SeparableRoIExtractor
+from fgdet.models.roi_heads.text_bbox_head import TextBBoxHead
+
+__all__ = ['OpenVocabularyRoIHead', 'SeparableRoIExtractor', 'TextBBoxHead']

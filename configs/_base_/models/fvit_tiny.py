@@ -1,0 +1,43 @@
+# F-ViT at the size of configs/_base_/models/fg_clip_tiny.py: three levels of 64 channels, strides 4, 8 and 16.
+_base_ = './fvit.py'
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=16),
+    backbone=dict(
+        vision=dict(image_size=96, patch_size=8, width=128, num_layers=4, num_heads=4, mlp_width=512, output_dim=128),
+        out_indices=(0, 1, 2),
+    ),
+    neck=[
+        dict(type='fgdet.SimpleFeaturePyramid', in_channels=128, scales=(2, 1, 0.5)),
+        dict(type='FPN', in_channels=[64, 128, 128], out_channels=64, num_outs=3),
+    ],
+    class_embeddings=dict(text_encoder=dict(width=128, num_layers=2, num_heads=4, mlp_width=512, output_dim=128)),
+    rpn_head=dict(
+        in_channels=64,
+        feat_channels=64,
+        anchor_generator=dict(scales=[5], strides=[4, 8, 16]),  # sides of 20, 40 and 80 pixels
+    ),
+    roi_head=dict(
+        bbox_roi_extractor=dict(
+            _delete_=True,
+            type='fgdet.SeparableRoIExtractor',
+            roi_layer=dict(output_size=5),
+            out_channels=64,
+            featmap_strides=[4, 8, 16],
+            finest_scale=20,
+        ),
+        bbox_head=dict(
+            in_channels=64,
+            roi_feat_size=5,
+            num_shared_convs=1,
+            conv_out_channels=64,
+            fc_out_channels=128,
+            classifier=dict(embed_dim=128),
+        ),
+    ),
+    train_cfg=dict(
+        rpn=dict(sampler=dict(num=64)),
+        rpn_proposal=dict(nms_pre=200, max_per_img=100),
+        rcnn=dict(sampler=dict(num=64)),
+    ),
+    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=100)),
+)

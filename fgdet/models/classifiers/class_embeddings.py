@@ -1,0 +1,107 @@
+"""Names to unit vectors: the text tower inside a detector.
+
+Axes: K classes, P prompts of all classes, L tokens, d dimension shared with the image tower.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from fgdet.checkpoints.loading import load_checkpoint
+from fgdet.registry import MODELS
+from fgdet.structures.vocabulary import Vocabulary
+from fgdet.text.tokenizer import Tokenizer
+
+#: Texts that pass the text tower at once.
+BATCH_SIZE = 256
+
+
+@MODELS.register_module()
+class ClassEmbeddings(BaseModule):
+    """One unit vector a class: the mean of its prompts' unit vectors, normalised (CLIP, arXiv 2103.00020, 3.1.4).
+
+    The text tower is frozen and saved with the detector, so a detector's checkpoint takes any vocabulary without a
+    further file. Embeddings are computed when they are first asked for and kept for each class by its prompts, so a
+    name that two vocabularies share is encoded once; loading weights or moving the module forgets them.
+
+    Args:
+        text_encoder: config of a :class:`~fgdet.models.encoders.text_transformer.TextTransformer` with CLIP's tokens.
+        checkpoint: FG-CLIP or CLIP weights that :meth:`init_weights` loads (see :func:`fgdet.checkpoints.loading`).
+        init_cfg: as for :class:`mmengine.model.BaseModule`.
+    """
+
+    def __init__(
+        self, text_encoder: dict[str, Any], checkpoint: str | None = None, init_cfg: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.text = MODELS.build(text_encoder).eval().requires_grad_(False)
+        self.checkpoint = checkpoint
+        self._tokenizer: Tokenizer | None = None
+        self._by_prompts: dict[tuple[str, ...], Tensor] = {}
+        self._last: tuple[Vocabulary, Tensor] | None = None
+
+    def init_weights(self) -> None:
+        """Load the text tower from ``checkpoint``, if one was given.
+
+        Raises:
+            UserError: nothing usable is there.
+            RuntimeError: its sizes are not those of ``text_encoder``; they are listed.
+        """
+        super().init_weights()
+        if self.checkpoint is not None:
+            state = load_checkpoint(self.checkpoint).state
+            self.text.load_state_dict({k[len('text.') :]: v for k, v in state.items() if k.startswith('text.')})
+            self.forget()
+
+    def forward(self, vocabulary: Vocabulary) -> Tensor:
+        """Embeddings of a vocabulary, (K, d) of length 1; the same tensor again while nothing changed."""
+        if self._last is None or self._last[0] != vocabulary:
+            prompts = [tuple(vocabulary.prompts(index)) for index in range(len(vocabulary))]
+            self._encode_missing(prompts)
+            self._last = (vocabulary, torch.stack([self._by_prompts[each] for each in prompts]))
+        return self._last[1]
+
+    def forget(self) -> None:
+        """Drop what was computed from earlier weights."""
+        self._by_prompts.clear()
+        self._last = None
+
+    def train(self, mode: bool = True) -> 'ClassEmbeddings':
+        """The text tower stays in eval mode."""
+        super().train(mode)
+        self.text.eval()
+        return self
+
+    @torch.no_grad()
+    def _encode_missing(self, prompts: list[tuple[str, ...]]) -> None:
+        missing = [each for each in dict.fromkeys(prompts) if each not in self._by_prompts]
+        if not missing:
+            return
+        token_ids = self._tokenize([text for each in missing for text in each])  # (P, L)
+        # Sorted by length, a batch is cut where its longest text ends.
+        order = self.text.pooled_position(token_ids).argsort()
+        batches = [F.normalize(self.text(batch).float(), dim=1) for batch in token_ids[order].split(BATCH_SIZE)]
+        encoded = torch.cat(batches)[order.argsort()]  # (P, d)
+        for each, rows in zip(missing, encoded.split([len(each) for each in missing]), strict=True):
+            self._by_prompts[each] = F.normalize(rows.mean(dim=0), dim=0)  # (d,)
+
+    def _tokenize(self, texts: list[str]) -> Tensor:
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer.clip()
+        if self._tokenizer.vocab_size != self.text.vocab_size:
+            raise ValueError(
+                f'text_encoder: expected the {self._tokenizer.vocab_size} tokens of CLIP, got {self.text.vocab_size}'
+            )
+        device = self.text.projection.weight.device
+        return self._tokenizer(texts, self.text.context_length).to(device)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self.forget()
+        super()._load_from_state_dict(*args)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> 'ClassEmbeddings':
+        self.forget()
+        return super()._apply(*args, **kwargs)

@@ -1,0 +1,70 @@
+"""Cosine classifier over class embeddings that may change between two calls.
+
+Axes: R regions, C features of a region, K classes, d dimension of an embedding.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fgdet.registry import MODELS
+
+#: CLIP's bound on exp(logit_scale) (arXiv 2103.00020, section 2.5).
+MAX_SCALE = 100.0
+
+
+@MODELS.register_module()
+class TextClassifier(nn.Module):
+    """Logits ``s * cos(W x, e_k)`` for every class k, and ``s * cos(W x, b)`` for the background, the last column.
+
+    The projection W, the scale s = exp(logit_scale) and the background embedding b are learned; the class embeddings e
+    are given by :meth:`set_classes`. As no weight belongs to a class, any number of classes may follow.
+
+    Args:
+        in_features: channels C of a region.
+        embed_dim: dimension d of a class embedding.
+        temperature: 1 / s at the start.
+    """
+
+    class_embeddings: Tensor
+
+    def __init__(self, in_features: int, embed_dim: int, temperature: float = 0.02) -> None:
+        super().__init__()
+        self.projection = nn.Linear(in_features, embed_dim)
+        self.background_embedding = nn.Parameter(torch.empty(embed_dim))
+        self.logit_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+        # No weights: the detector computes them from its vocabulary.
+        self.register_buffer('class_embeddings', torch.empty(0, embed_dim), persistent=False)
+        nn.init.xavier_uniform_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)
+        nn.init.normal_(self.background_embedding, std=embed_dim**-0.5)
+
+    def set_classes(self, class_embeddings: Tensor) -> None:
+        """Take the classes of the following calls.
+
+        Args:
+            class_embeddings: (K, d), of length 1.
+
+        Raises:
+            ValueError: K is 0 or d is not ``embed_dim``.
+        """
+        dimension = len(self.background_embedding)
+        if class_embeddings.ndim != 2 or not len(class_embeddings) or class_embeddings.shape[1] != dimension:
+            shape = tuple(class_embeddings.shape)
+            raise ValueError(f'class_embeddings: expected (K, {dimension}) with K of at least 1, got {shape}')
+        self.class_embeddings = class_embeddings.to(self.background_embedding)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(R, C) -> (R, K + 1).
+
+        Raises:
+            ValueError: no classes were set.
+        """
+        if not len(self.class_embeddings):
+            raise ValueError('the classifier has no classes yet; call set_classes first')
+        background = F.normalize(self.background_embedding, dim=0)
+        embeddings = torch.cat([self.class_embeddings, background[None]])  # (K + 1, d)
+        regions = F.normalize(self.projection(features), dim=1)  # (R, d)
+        return self.logit_scale.exp().clamp(max=MAX_SCALE) * regions @ embeddings.T
