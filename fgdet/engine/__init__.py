@@ -1,5 +1,5 @@
-"""Actions during a run; importing this package registers them."""
+"""Actions during a run and builders of optimisers; importing this package registers them."""
 
-from fgdet.engine import hooks
+from fgdet.engine import hooks, optimizers
 
-__all__ = ['hooks']
+__all__ = ['hooks', 'optimizers']

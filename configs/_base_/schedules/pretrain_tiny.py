@@ -1,9 +1,10 @@
-# From random weights on a CPU in minutes: a high learning rate, a short warm-up, cosine to a hundredth.
+# From random weights on a CPU in minutes: Muon on the blocks' matrices, which learns the generated scenes in less than
+# half the steps of AdamW (measured on region phrases), a short warm-up, cosine to a hundredth.
 max_iters = 600
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.05),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+    constructor='fgdet.MuonConstructor',
+    optimizer=dict(lr=2e-3, muon_lr=0.02, betas=(0.9, 0.98), weight_decay=0.05),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [

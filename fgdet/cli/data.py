@@ -1,0 +1,27 @@
+"""``fgdet data``: parse, call the datasets' functions, print."""
+
+import click
+
+
+@click.group()
+def command() -> None:
+    """Make and look at training data."""
+
+
+@command.command('from-coco')
+@click.argument('ann_file')
+@click.option('--out', required=True, help='Records file to write, JSON.')
+@click.option('--negatives', default=10, show_default=True, help='Hard negatives of each region.')
+@click.option('--seed', default=0, show_default=True, help='Seed of the choice of negatives.')
+@click.option('--json', 'json_file', help='Write counts to this file.')
+def from_coco(ann_file: str, out: str, negatives: int, seed: int, json_file: str | None) -> None:
+    """Turn COCO-form annotations into region-text records for pretraining."""
+    from fgdet.datasets.coco_records import records_from_coco
+    from fgdet.utils.files import write_json
+
+    records = records_from_coco(ann_file, negatives, seed=seed)
+    write_json(out, records)
+    counts = dict(records=len(records), regions=sum(len(record['bbox_info']) for record in records))
+    if json_file:
+        write_json(json_file, counts)
+    click.echo(f'{counts["records"]} records with {counts["regions"]} regions: {out}')

@@ -1,0 +1,3 @@
+from fgdet.engine.optimizers.muon_adamw import MuonAdamW, MuonConstructor
+
+__all__ = ['MuonAdamW', 'MuonConstructor']
