@@ -184,7 +184,7 @@ def _import_problem(path: str, part: str, found: Import) -> str | None:
         return None
     if found.hidden and not path.startswith((*LAZY, 'tools/')):
         return f'hides the import of {found.target} in a function'
-    if path == 'fgdet/__init__.py' or target == part:
+    if path == 'fgdet/__init__.py' or target in {part, 'fgdet'}:
         return None
     if target not in LEVELS:
         return f'imports {found.target}, which has no level'
