@@ -72,7 +72,7 @@ def image_errors(model: FGCLIP, reference: dict[str, Tensor]) -> dict[str, float
         f'vision_hidden_states.{i}': _error(state, reference[f'vision_hidden_states.{i}'])
         for i, state in enumerate(states)
     }
-    unattended = visual.blocks[-1].forward_without_attention(states[-2])
+    unattended = visual.blocks[-1].forward_without_attention(states[-2])  # type: ignore[operator]
     errors['last_block_without_attention'] = _error(unattended, reference['last_block_without_attention'])
     errors['vision_pooled'] = _error(visual.post_norm(states[-1][:, 0]), reference['vision_pooled'])
     errors['image_features'] = _error(model.encode_image(pixels), reference['image_features'])

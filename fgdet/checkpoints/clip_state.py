@@ -20,16 +20,23 @@ def complete_clip_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         state: our names; FG-CLIP's own state comes back as it is.
 
     Raises:
-        ValueError: the table of short positions, which the long ones are made from, is missing.
+        ValueError: a tensor that the others are made from is missing; they are listed.
     """
-    if 'text.position_embedding' not in state:
-        raise ValueError('the checkpoint lacks the text position table (text.position_embedding)')
-    stretched = stretch_positions(state['text.position_embedding'], LONG_CONTEXT_LENGTH)
+    sources = {
+        'text.position_embedding_ori': 'text.position_embedding',
+        'text.position_embedding_res': 'text.position_embedding',
+        'text.long_projection.weight': 'text.projection.weight',
+        'logit_scale_region': 'logit_scale',
+        'logit_scale_hard_negative': 'logit_scale',
+    }
+    absent = {name: source for name, source in sources.items() if name not in state}
+    missing = sorted({source for source in absent.values() if source not in state})
+    if missing:
+        raise ValueError(f'the checkpoint lacks {", ".join(missing)}')
     added = {
-        'text.position_embedding_ori': stretched,
-        'text.position_embedding_res': stretched.clone(),
-        'text.long_projection.weight': state['text.projection.weight'].clone(),
-        'logit_scale_region': state['logit_scale'].clone(),
-        'logit_scale_hard_negative': state['logit_scale'].clone(),
+        name: stretch_positions(state[source], LONG_CONTEXT_LENGTH)
+        if source == 'text.position_embedding'
+        else state[source].clone()
+        for name, source in absent.items()
     }
     return {**added, **state}

@@ -57,10 +57,10 @@ def state_from_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename a Hugging Face state dict to ours.
 
     Raises:
-        ValueError: it holds names that belong to no part of FG-CLIP; they are listed.
+        ValueError: it holds names that belong to no part of FG-CLIP, or lacks a query's key or value; they are listed.
     """
     ours: dict[str, Tensor] = {}
-    unknown = []
+    unknown, missing = [], []
     for name, value in state.items():
         block = _THEIR_BLOCK.match(name)
         if name in _TOP_NAMES:
@@ -68,12 +68,18 @@ def state_from_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif block and block[3] in _BLOCK_NAMES:
             ours[f'{_THEIR_TOWERS[block[1]]}.blocks.{block[2]}.{_BLOCK_NAMES[block[3]]}.{block[4]}'] = value
         elif block and block[3] == 'self_attn.q_proj':
-            fused = [state[name.replace('q_proj', part)] for part in ('q_proj', 'k_proj', 'v_proj')]
+            parts = [name.replace('q_proj', part) for part in ('q_proj', 'k_proj', 'v_proj')]
+            missing += [part for part in parts if part not in state]
+            fused = [state[part] for part in parts if part in state]
             ours[f'{_THEIR_TOWERS[block[1]]}.blocks.{block[2]}.attention.qkv.{block[4]}'] = torch.cat(fused)
         elif not (block and block[3] in ('self_attn.k_proj', 'self_attn.v_proj')) and not _IGNORED.match(name):
             unknown.append(name)
     if unknown:
-        raise ValueError(f'the checkpoint holds {len(unknown)} tensors that FG-CLIP has not: {", ".join(sorted(unknown))}')
+        raise ValueError(
+            f'the checkpoint holds {len(unknown)} tensors that FG-CLIP has not: {", ".join(sorted(unknown))}'
+        )
+    if missing:
+        raise ValueError(f'the checkpoint lacks {", ".join(sorted(missing))}')
     return ours
 
 
@@ -104,10 +110,11 @@ def config_from_hf(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: the file describes another kind of model.
     """
-    if config.get('model_type') != 'clip' or 'text_config' not in config or 'vision_config' not in config:
+    kind = config.get('model_type') if isinstance(config, Mapping) else None
+    if kind != 'clip' or 'text_config' not in config or 'vision_config' not in config:
         raise ValueError(
             "config.json must describe a CLIP or FG-CLIP model (model_type 'clip' with text_config and vision_config), "
-            f'got model_type {config.get("model_type")!r}'
+            f'got model_type {kind!r}'
         )
     vision, text = config['vision_config'], config['text_config']
     for part, fields in (('vision_config', vision), ('text_config', text)):
@@ -145,6 +152,7 @@ def config_from_hf(config: Mapping[str, Any]) -> dict[str, Any]:
 def config_to_hf(config: Mapping[str, Any], dtype: str = 'float32') -> dict[str, Any]:
     """A ``config.json`` that FG-CLIP's official code loads; the inverse of :func:`config_from_hf`."""
     vision, text = config['vision'], config['text']
+    length = text['context_length']
     return dict(
         architectures=['FGCLIPModel'],
         initializer_factor=1.0,
@@ -156,6 +164,9 @@ def config_to_hf(config: Mapping[str, Any], dtype: str = 'float32') -> dict[str,
             eos_token_id=text['eos_token_id'],
             hidden_size=text['width'],
             intermediate_size=text['mlp_width'],
+            **(
+                {} if length == CONTEXT_LENGTH else dict(max_position_embeddings=length)
+            ),  # as the official: no defaults
             model_type='clip_text_model',
             num_attention_heads=text['num_heads'],
             num_hidden_layers=text['num_layers'],

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from huggingface_hub import snapshot_download
-from mmengine.config import Config
 from mmengine.logging.history_buffer import HistoryBuffer
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -18,6 +17,7 @@ from torch import Tensor
 from fgdet.checkpoints.clip_state import complete_clip_state
 from fgdet.checkpoints.hf_fg_clip import config_from_hf, state_from_hf
 from fgdet.checkpoints.openai_clip import config_from_state, is_openai_state, state_from_openai
+from fgdet.checkpoints.stored_config import read_stored_config
 from fgdet.utils.checks import UserError
 
 WEIGHTS_FILE, CONFIG_FILE = 'model.safetensors', 'config.json'
@@ -34,6 +34,7 @@ def _history_statistic(owner: type, name: str) -> Any:
     return getattr(owner, name)
 
 
+_numpy_core: Any = getattr(np, '_core', None) or np.core  # numpy 2 and 1
 # What mmengine writes beside the weights: log histories in numpy arrays. Nothing here can run code.
 _SAFE_TYPES: list[Any] = [
     HistoryBuffer,
@@ -41,8 +42,8 @@ _SAFE_TYPES: list[Any] = [
     np.ndarray,
     np.dtype,
     *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.uint8, np.uint32, np.bool_)),
-    np._core.multiarray._reconstruct if hasattr(np, '_core') else np.core.multiarray._reconstruct,
-    np._core.multiarray.scalar if hasattr(np, '_core') else np.core.multiarray.scalar,
+    _numpy_core.multiarray._reconstruct,
+    _numpy_core.multiarray.scalar,
 ]
 
 
@@ -83,6 +84,8 @@ def _load_folder(folder: Path) -> LoadedCheckpoint:
         state = complete_clip_state(state_from_hf(load_file(folder / WEIGHTS_FILE)))
     except (ValueError, SafetensorError) as error:
         raise UserError(f'checkpoint folder {folder}: {error}') from error
+    if 'text.position_embedding_ori' in state:  # its length has no field in the official config
+        config['text']['long_context_length'] = len(state['text.position_embedding_ori'])
     has_tokenizer = (folder / 'vocab.json').is_file() and (folder / 'merges.txt').is_file()
     return LoadedCheckpoint(config, state, folder if has_tokenizer else None)
 
@@ -92,6 +95,8 @@ def _load_file(path: Path) -> LoadedCheckpoint:
     if 'meta' in content and 'state_dict' in content:
         return _from_own(path, content)
     state = content.get('state_dict', content)
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise UserError(f'checkpoint {path}: it holds no weights by name')
     state = {name.removeprefix('module.'): value for name, value in state.items()}
     if not is_openai_state(state):
         raise UserError(
@@ -110,8 +115,11 @@ def _from_own(path: Path, content: Mapping[str, Any]) -> LoadedCheckpoint:
     state = {name[len('clip.') :]: v for name, v in content['state_dict'].items() if name.startswith('clip.')}
     if not state or 'cfg' not in content['meta']:
         raise UserError(f'checkpoint {path}: it was not written by fgdet pretraining (no clip.* weights or no config)')
-    model = Config.fromstring(content['meta']['cfg'], file_format='.py').model
-    return LoadedCheckpoint({key: dict(model.clip[key]) for key in ('vision', 'text')}, state, None)
+    try:
+        clip = read_stored_config(content['meta']['cfg'])['model']['clip']
+        return LoadedCheckpoint({key: clip[key] for key in ('vision', 'text')}, state, None)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f'checkpoint {path}: its config describes no FG-CLIP ({error})') from error
 
 
 def read_state_file(path: str | Path) -> dict[str, Any]:
@@ -124,11 +132,16 @@ def read_state_file(path: str | Path) -> dict[str, Any]:
         if Path(path).suffix == '.safetensors':
             return load_file(path)
         with torch.serialization.safe_globals(_SAFE_TYPES):
-            return torch.load(path, map_location='cpu', weights_only=True)
+            content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         refused = re.search(r'GLOBAL (\S+)', str(error))
         reason = f'it holds a {refused[1]}, which could run code' if refused else 'damaged, or no checkpoint'
+        if 'TorchScript' in str(error):  # as OpenAI publishes CLIP
+            reason = 'it is a TorchScript archive, which is code; save the state_dict of the model, or take the hub id'
         raise UserError(f'checkpoint {path}: it cannot be read as weights ({reason})') from error
+    if not isinstance(content, dict):
+        raise UserError(f'checkpoint {path}: it holds a {type(content).__name__}, not weights by name')
+    return content
 
 
 def _download(repository: str) -> Path:

@@ -37,6 +37,8 @@ _BLOCK_NAMES = {
     'attn.out_proj.weight': 'attention.out.weight',
     'attn.out_proj.bias': 'attention.out.bias',
 }
+# The sizes of the towers are read off these, beside the others outside the blocks.
+_FIRST_BLOCKS = dict.fromkeys(f'{tower}transformer.resblocks.0.mlp.c_fc.weight' for tower in ('visual.', ''))
 _BLOCK = re.compile(r'(visual\.)?transformer\.resblocks\.(\d+)\.(.+)$')
 # Sizes that OpenAI stored beside the weights, and the causal mask that open_clip derives.
 _IGNORED = {'input_resolution', 'context_length', 'vocab_size', 'attn_mask'}
@@ -53,8 +55,11 @@ def state_from_openai(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename an OpenAI or open_clip state dict to ours.
 
     Raises:
-        ValueError: it holds names that CLIP has not; they are listed.
+        ValueError: it holds names that CLIP has not, or lacks some outside the blocks; they are listed.
     """
+    missing = sorted(name for name in {**_TOP_NAMES, **_TRANSPOSED, **_FIRST_BLOCKS} if name not in state)
+    if missing:
+        raise ValueError(f'the checkpoint lacks {", ".join(missing)}')
     ours: dict[str, Tensor] = {}
     unknown = []
     for name, value in state.items():

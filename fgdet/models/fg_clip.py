@@ -21,6 +21,7 @@ from fgdet.models.encoders.vision_transformer import VisionTransformer
 from fgdet.models.region_poolers.roi_align_pooler import RoIAlignPooler
 from fgdet.registry import MODELS
 from fgdet.text.tokenizer import Tokenizer
+from fgdet.utils.checks import UserError
 
 #: CLIP's initial temperature: scale exp(2.6592) = 14.3 (arXiv 2103.00020, section 2.5).
 LOGIT_SCALE_INIT = 2.6592
@@ -39,6 +40,7 @@ class FGCLIP(nn.Module):
 
     Raises:
         ValueError: the towers' ``output_dim`` differ.
+        UserError: the checkpoint does not fit; as for :meth:`from_pretrained`.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class FGCLIP(nn.Module):
         self.config = dict(vision=dict(vision), text=dict(text))
         self._tokenizer = tokenizer
         if checkpoint is not None:
-            self.load_state_dict(load_checkpoint(checkpoint).state)
+            self._load(load_checkpoint(checkpoint).state, checkpoint)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> 'FGCLIP':
@@ -75,13 +77,13 @@ class FGCLIP(nn.Module):
                 checkpoint of fgdet's own pretraining, or a hub id; told apart by content.
 
         Raises:
-            UserError: nothing usable is there.
-            RuntimeError: weights are missing or left over, or of other sizes than the config says; they are listed.
+            UserError: nothing usable is there, or weights are missing, left over, or of other sizes than the config
+                says; they are listed.
         """
         config, state, tokenizer_folder = load_checkpoint(path)
         tokenizer = Tokenizer.from_folder(tokenizer_folder) if tokenizer_folder else None
         model = cls(**config, tokenizer=tokenizer)
-        model.load_state_dict(state)
+        model._load(state, path)
         return model.float().eval()
 
     @property
@@ -173,6 +175,23 @@ class FGCLIP(nn.Module):
         if self._tokenizer is not None or self.text.vocab_size == 49408:
             self.tokenizer.save(folder)
 
+    def _load(self, state: dict[str, Tensor], source: str | Path) -> None:
+        own = self.state_dict()
+        sizes = [
+            f'{name} {tuple(state[name].shape)} instead of {tuple(value.shape)}'
+            for name, value in own.items()
+            if name in state and state[name].shape != value.shape
+        ]
+        problems = {
+            'missing': own.keys() - state.keys(),
+            'left over': state.keys() - own.keys(),
+            'of another size': sizes,
+        }
+        if any(problems.values()):
+            lists = [f'{what}: {", ".join(sorted(names))}' for what, names in problems.items() if names]
+            raise UserError(f'checkpoint {source}: it does not fit the model; weights {"; weights ".join(lists)}')
+        self.load_state_dict(state)
+
     def _full_config(self) -> dict[str, Any]:
         """The towers' sizes with every default written out."""
         vision, text = self.visual, self.text
@@ -182,16 +201,17 @@ class FGCLIP(nn.Module):
                 patch_size=vision.patch_size,
                 width=vision.width,
                 num_layers=vision.num_layers,
-                num_heads=vision.blocks[0].attention.num_heads,
-                mlp_width=vision.blocks[0].mlp.fc1.out_features,
+                num_heads=vision.num_heads,
+                mlp_width=vision.mlp_width,
                 output_dim=vision.output_dim,
             ),
             text=dict(
                 vocab_size=text.vocab_size,
                 width=text.width,
                 num_layers=text.num_layers,
-                num_heads=text.blocks[0].attention.num_heads,
-                mlp_width=text.blocks[0].mlp.fc1.out_features,
+                num_heads=text.num_heads,
+                mlp_width=text.mlp_width,
+                context_length=text.context_length,
                 eos_token_id=text.eos_token_id,
             ),
         )

@@ -42,7 +42,14 @@ def stretch_positions(table: Tensor, length: int = 248, kept: int = 20, factor: 
 
     Returns:
         (length, D).
+
+    Raises:
+        ValueError: the table is too short for the wanted length.
     """
+    if not kept + 1 < len(table) or length > kept + factor * (len(table) - kept):
+        raise ValueError(
+            f'{len(table)} positions cannot be stretched to {length} ({kept} kept, the rest {factor} times)'
+        )
     position = torch.arange(length - kept, device=table.device)
     lower = kept + position // factor
     fraction = (position % factor / factor)[:, None].to(table.dtype)

@@ -63,3 +63,9 @@ def test_stretch_positions__equals_the_official_table() -> None:
 def test_interpolate_grid__gradient_reaches_the_whole_table() -> None:
     table = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda t: interpolate_grid(t, (3, 2)), table)
+
+
+@pytest.mark.parametrize(('rows', 'length'), [(76, 248), (21, 22)])
+def test_stretch_positions__table_too_short(rows: int, length: int) -> None:
+    with pytest.raises(ValueError, match=f'{rows} positions cannot be stretched to {length}'):
+        stretch_positions(torch.zeros(rows, 2), length)

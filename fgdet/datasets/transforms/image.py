@@ -59,7 +59,7 @@ class ResizeRegionTextImage:
     """
 
     def __init__(self, size_hw: tuple[int, int]) -> None:
-        self.size_hw = tuple(size_hw)
+        self.size_hw = (size_hw[0], size_hw[1])
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         if results['img'].shape[:2] != self.size_hw:

@@ -30,6 +30,6 @@ class RegionTextDataPreprocessor(BaseDataPreprocessor):
         Raises:
             RuntimeError: the images differ in size.
         """
-        data = self.cast_data(data)  # type: ignore[assignment]
+        data = self.cast_data(data)
         pixels = torch.stack(tuple(data['inputs'])).float() / 255
         return dict(inputs=(pixels - self.mean) / self.std, data_samples=data['data_samples'])

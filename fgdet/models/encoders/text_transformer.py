@@ -11,8 +11,9 @@ from fgdet.models.layers.transformer_block import LAYER_NORM_EPS, TransformerBlo
 from fgdet.registry import MODELS
 from fgdet.utils.resampling import stretch_positions
 
-#: Positions of the long table that are kept from CLIP's; the others are stretched (Long-CLIP, arXiv 2403.15378, 3.1).
-KEPT_POSITIONS = 20
+#: Positions of the long table that are kept from CLIP's, and how much denser the others stand (Long-CLIP, arXiv
+#: 2403.15378, 3.1).
+KEPT_POSITIONS, STRETCH = 20, 4
 
 
 @MODELS.register_module()
@@ -57,6 +58,8 @@ class TextTransformer(nn.Module):
         self.vocab_size = vocab_size
         self.width = width
         self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.mlp_width = mlp_width
         self.output_dim = output_dim
         self.context_length = context_length
         self.long_context_length = long_context_length
@@ -76,12 +79,17 @@ class TextTransformer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew, with CLIP's standard deviations; the long tables start as the stretched short one."""
+        """Draw the weights anew, with CLIP's standard deviations; the long tables start as the stretched short one.
+
+        Where the short one is too short for that, they are drawn too.
+        """
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.position_embedding, std=0.01)
         with torch.no_grad():
-            if self.context_length > KEPT_POSITIONS + 1:
-                stretched = stretch_positions(self.position_embedding, self.long_context_length, KEPT_POSITIONS)
+            if self.context_length - KEPT_POSITIONS >= (self.long_context_length - KEPT_POSITIONS) / STRETCH:
+                stretched = stretch_positions(
+                    self.position_embedding, self.long_context_length, KEPT_POSITIONS, STRETCH
+                )
                 self.position_embedding_ori.copy_(stretched)
                 self.position_embedding_res.copy_(stretched)
             else:
@@ -90,7 +98,7 @@ class TextTransformer(nn.Module):
             nn.init.normal_(self.projection.weight, std=self.width**-0.5)
             self.long_projection.weight.copy_(self.projection.weight)
         for block in self.blocks:
-            init_block_(block, self.num_layers)
+            init_block_(block, self.num_layers)  # type: ignore[arg-type]
 
     def forward(self, token_ids: Tensor, long: bool = False) -> Tensor:
         """Text features.

@@ -59,6 +59,8 @@ class VisionTransformer(nn.Module):
         self.patch_size = patch_size
         self.width = width
         self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.mlp_width = mlp_width
         self.output_dim = output_dim
         self.gradient_checkpointing = gradient_checkpointing
 
@@ -78,7 +80,7 @@ class VisionTransformer(nn.Module):
         nn.init.normal_(self.patch_embedding.weight, std=(3 * self.patch_size**2) ** -0.5)
         nn.init.normal_(self.projection.weight, std=self.width**-0.5)
         for block in self.blocks:
-            init_block_(block, self.num_layers)
+            init_block_(block, self.num_layers)  # type: ignore[arg-type]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Global image features.
@@ -137,7 +139,7 @@ class VisionTransformer(nn.Module):
         return self.pre_norm(tokens + interpolate_grid(self.position_embedding, size_hw)), size_hw
 
     def _dense(self, tokens: Tensor, size_hw: tuple[int, int]) -> Tensor:
-        tokens = self.blocks[-1].forward_without_attention(tokens[:, 1:])
+        tokens = self.blocks[-1].forward_without_attention(tokens[:, 1:])  # type: ignore[operator]
         return _to_map(self.projection(self.post_norm(tokens)), size_hw)  # (B, d, h, w)
 
     def _run(self, block: nn.Module, tokens: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class FGCLIPPretrainer(BaseModel):
         self.duplicate_aware = duplicate_aware
         self.max_logit_scale = max_logit_scale
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, inputs: Tensor, data_samples: Sequence[RegionTextSample] | None = None, mode: str = 'tensor'
     ) -> Any:
         """One of mmengine's modes.
@@ -76,9 +76,7 @@ class FGCLIPPretrainer(BaseModel):
             return self.predict(inputs, data_samples)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got '{mode}'")
 
-    def train_step(  # type: ignore[override]
-        self, data: dict[str, Any], optim_wrapper: OptimWrapper
-    ) -> dict[str, Tensor]:
+    def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """One optimiser step.
 
         Raises:
