@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from fgdet.registry import MODELS
@@ -29,8 +28,8 @@ class FGCLIPPretrainer(BaseModel):
         hard_negative_loss: config of the hard-negative loss, or None.
         duplicate_aware: leave equal phrases of a batch out of each other's negatives in the region loss. The official
             code does not; False reproduces it.
-        max_logit_scale: upper bound on the three scales after each step, as CLIP trains (arXiv 2103.00020, section
-            2.5: 100); None leaves them free, as the official FG-CLIP code does.
+        max_logit_scale: upper bound on the three scales in each step, as CLIP trains (arXiv 2103.00020, section 2.5:
+            100); None leaves them free, as the official FG-CLIP code does.
         data_preprocessor: config of the preprocessor.
     """
 
@@ -51,6 +50,10 @@ class FGCLIPPretrainer(BaseModel):
         self.hard_negative_loss = MODELS.build(hard_negative_loss) if hard_negative_loss else None
         self.duplicate_aware = duplicate_aware
         self.max_logit_scale = max_logit_scale
+        self._batch_keys: list[str] = []
+        # A parameter that no loss reaches would stop a run of several processes.
+        self.clip.logit_scale_region.requires_grad_(self.region_loss is not None)
+        self.clip.logit_scale_hard_negative.requires_grad_(self.hard_negative_loss is not None)
 
     def forward(
         self, inputs: Tensor, data_samples: Sequence[RegionTextSample] | None = None, mode: str = 'tensor'
@@ -76,28 +79,26 @@ class FGCLIPPretrainer(BaseModel):
             return self.predict(inputs, data_samples)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got '{mode}'")
 
-    def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """One optimiser step.
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum of the losses and what is logged; alone and in every wrapper, this comes before the backward pass.
 
         Raises:
-            NonFiniteLossError: the loss is not a finite number; the weights are still those from before the step.
+            NonFiniteLossError: the sum is not a finite number; the weights are still those from before the step.
         """
-        with optim_wrapper.optim_context(self):
-            data = self.data_preprocessor(data, True)
-            losses = self.forward(**data, mode='loss')
-        total, log_vars = self.parse_losses(losses)
+        total, log_vars = super().parse_losses(losses)
         if not torch.isfinite(total):
-            raise NonFiniteLossError(
-                {name: float(value.detach()) for name, value in losses.items()},
-                [sample.key for sample in data['data_samples']],
-            )
-        optim_wrapper.update_params(total)
-        if self.max_logit_scale is not None:
-            self.clip.clamp_logit_scales(self.max_logit_scale)
-        return log_vars
+            raise NonFiniteLossError({name: float(value.detach()) for name, value in losses.items()}, self._batch_keys)
+        return total, log_vars
 
     def loss(self, inputs: Tensor, data_samples: Sequence[RegionTextSample]) -> dict[str, Tensor]:
-        """The weighted losses of a batch, each a scalar; their sum is what is minimised."""
+        """The weighted losses of a batch, each a scalar; their sum is what is minimised.
+
+        The scales are brought within their bound first: here, because a wrapper for several processes calls nothing
+        else of ours in each step.
+        """
+        self._batch_keys = [sample.key for sample in data_samples]
+        if self.max_logit_scale is not None:
+            self.clip.clamp_logit_scales(self.max_logit_scale)
         uses_regions = self.region_loss is not None or self.hard_negative_loss is not None
         vision = self.clip.visual.forward_intermediates(inputs, dense=uses_regions, pooled=True)
         long = self.clip.encode_text(torch.stack([s.long_ids for s in data_samples]), long=True)

@@ -1,0 +1,194 @@
+"""The training step: features meet losses, every parameter learns, and a loss that is no number stops it."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from fgdet.models.losses.hard_negative import HardNegativeLoss
+from fgdet.models.losses.image_text_contrastive import ImageTextContrastiveLoss
+from fgdet.models.losses.region_text_contrastive import RegionTextContrastiveLoss
+from fgdet.models.pretrainers.fg_clip_pretrainer import FGCLIPPretrainer
+from fgdet.utils.checks import NonFiniteLossError
+from tests.builders import region_batch, tiny_pretrainer
+
+
+def losses_of(pretrainer: FGCLIPPretrainer, batch: dict[str, Any]) -> dict[str, Tensor]:
+    return pretrainer(**pretrainer.data_preprocessor(batch, True), mode='loss')
+
+
+def sgd(pretrainer: FGCLIPPretrainer, lr: float = 0.1) -> OptimWrapper:
+    return OptimWrapper(torch.optim.SGD(pretrainer.parameters(), lr=lr))
+
+
+def test_loss__each_term_from_features_encoded_one_by_one() -> None:
+    """No batching of texts, no sharing of equal ones, no dense map kept: the plain way to the same numbers."""
+    pretrainer = tiny_pretrainer()
+    batch = pretrainer.data_preprocessor(region_batch((2, 0, 3), (), (1,)), True)
+    clip, samples = pretrainer.clip, batch['data_samples']
+    images = clip.encode_image(batch['inputs'])
+    boxes = [(i, box) for i, s in enumerate(samples) for box in s.boxes]
+    regions = torch.cat([clip.encode_regions(batch['inputs'][i : i + 1], [box[None]]) for i, box in boxes])
+    encode = lambda ids, long=False: torch.cat([clip.encode_text(row[None], long=long) for row in ids])  # noqa: E731
+    phrases, hard = (encode(torch.cat([getattr(s, name) for s in samples])) for name in ('region_ids', 'hard_ids'))
+    scale, region_scale, hard_scale = (
+        s.exp() for s in (clip.logit_scale, clip.logit_scale_region, clip.logit_scale_hard_negative)
+    )
+    expected = dict(
+        loss_long=ImageTextContrastiveLoss()(images, encode([s.long_ids for s in samples], True), scale),
+        loss_short=ImageTextContrastiveLoss()(images, encode([s.short_ids for s in samples]), scale),
+        loss_region=RegionTextContrastiveLoss(0.1)(regions, phrases, region_scale),
+        # Regions 0 and 2 of the first image and region 0 of the third, the fourth of all.
+        loss_hard_negative=HardNegativeLoss(0.5)(regions[[0, 2, 3]], hard, torch.tensor([3, 4, 2]), hard_scale),
+    )
+    torch.testing.assert_close(pretrainer(**batch, mode='loss'), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_loss__every_parameter_gets_a_gradient_in_stage_2() -> None:
+    pretrainer = tiny_pretrainer()
+    total, _ = pretrainer.parse_losses(losses_of(pretrainer, region_batch((2, 0, 3), (1, 1))))
+    total.backward()
+    for name, parameter in pretrainer.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+def test_loss__every_parameter_that_learns_gets_a_gradient_in_stage_1() -> None:
+    pretrainer = tiny_pretrainer(regions=False)
+    losses = losses_of(pretrainer, region_batch((2,), (1,)))
+    assert losses.keys() == {'loss_long', 'loss_short'}
+    pretrainer.parse_losses(losses)[0].backward()
+    still = {name for name, p in pretrainer.named_parameters() if not p.requires_grad}
+    assert still == {'clip.logit_scale_region', 'clip.logit_scale_hard_negative'}
+    assert all(p.grad is not None for p in pretrainer.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize('negatives', [((), ()), ((0,), ()), ((0, 0), (0,)), ((3,), ())])
+def test_loss__batches_without_regions_or_negatives_are_finite_and_reach_every_parameter(
+    negatives: tuple[tuple[int, ...], ...],
+) -> None:
+    pretrainer = tiny_pretrainer()
+    losses = losses_of(pretrainer, region_batch(*negatives))
+    pretrainer.parse_losses(losses)[0].backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in pretrainer.parameters())
+    if not any(n for image in negatives for n in image):
+        assert losses['loss_hard_negative'].item() == 0
+    if not any(negatives):
+        assert losses['loss_region'].item() == 0
+
+
+def test_loss__box_without_area_gives_no_nan() -> None:
+    pretrainer = tiny_pretrainer()
+    batch = region_batch((2, 0), (1,))
+    batch['data_samples'][0].boxes[0] = torch.tensor([8.0, 8.0, 8.0, 8.0])
+    total, _ = pretrainer.parse_losses(losses_of(pretrainer, batch))
+    total.backward()
+    assert all(p.grad.isfinite().all() for p in pretrainer.parameters())
+
+
+def test_loss__equal_phrases_are_told_apart_only_where_asked() -> None:
+    batch = region_batch((0, 0), (0,))
+    for sample in batch['data_samples']:
+        sample.region_ids[:] = batch['data_samples'][0].region_ids[:1]  # one phrase for all
+    aware, official = (losses_of(tiny_pretrainer(duplicate_aware=d), batch)['loss_region'] for d in (True, False))
+    assert aware.item() == 0 and official.item() > 0.05
+
+
+def test_loss__one_image_of_any_shape() -> None:
+    pretrainer = tiny_pretrainer()
+    batch = region_batch((1, 0))
+    batch['inputs'] = [torch.zeros(3, 40, 72, dtype=torch.uint8)]
+    assert pretrainer.parse_losses(losses_of(pretrainer, batch))[0].isfinite()
+
+
+def test_loss__gradient_checkpointing_changes_no_gradient() -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        pretrainer = tiny_pretrainer()
+        pretrainer.clip.visual.gradient_checkpointing = pretrainer.clip.text.gradient_checkpointing = checkpointing
+        pretrainer.parse_losses(losses_of(pretrainer, region_batch((2, 0), (1,))))[0].backward()
+        gradients.append([p.grad for p in pretrainer.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_train_step__lowers_the_loss() -> None:
+    pretrainer, batch = tiny_pretrainer(), region_batch((2, 0), (1,))
+    optimizer = OptimWrapper(torch.optim.AdamW(pretrainer.parameters(), lr=1e-3))
+    history = [pretrainer.train_step(batch, optimizer)['loss'].item() for _ in range(15)]
+    assert history[-1] < 0.6 * history[0]
+
+
+def test_train_step__scales_stay_within_their_bounds() -> None:
+    pretrainer, batch = tiny_pretrainer(max_logit_scale=20.0), region_batch((2, 0), (1,))
+    with torch.no_grad():
+        pretrainer.clip.logit_scale.fill_(5.0)
+        pretrainer.clip.logit_scale_region.fill_(-1.0)
+    pretrainer.train_step(batch, sgd(pretrainer, lr=0.0))
+    assert pretrainer.clip.logit_scale.item() == pytest.approx(math.log(20))
+    assert pretrainer.clip.logit_scale_region.item() == 0
+
+
+def test_train_step__no_bound_leaves_the_scales_free() -> None:
+    pretrainer = tiny_pretrainer(max_logit_scale=None)
+    with torch.no_grad():
+        pretrainer.clip.logit_scale.fill_(5.0)
+    pretrainer.train_step(region_batch((2,), (1,)), sgd(pretrainer, lr=0.0))
+    assert pretrainer.clip.logit_scale.item() == 5.0
+
+
+def test_train_step__loss_that_is_no_number_names_the_batch_and_changes_nothing() -> None:
+    pretrainer = tiny_pretrainer()
+    with torch.no_grad():
+        pretrainer.clip.logit_scale_region.fill_(math.nan)
+    before = {name: p.clone() for name, p in pretrainer.state_dict().items()}
+    with pytest.raises(NonFiniteLossError, match=r'loss_region=nan.*batch of 2 samples') as caught:
+        pretrainer.train_step(region_batch((2,), (1,)), sgd(pretrainer))
+    assert caught.value.keys == ['sample0', 'sample1']
+    assert math.isnan(caught.value.losses['loss_region']) and math.isfinite(caught.value.losses['loss_long'])
+    after = pretrainer.state_dict()
+    assert all(torch.equal(p, after[name]) or name.endswith('scale_region') for name, p in before.items())
+
+
+def test_loss__autocast_to_bfloat16_stays_close() -> None:
+    pretrainer, batch = tiny_pretrainer(), region_batch((2, 0), (1,))
+    exact = losses_of(pretrainer, batch)
+    with torch.autocast('cpu', torch.bfloat16):
+        half = losses_of(pretrainer, batch)
+    for name, value in exact.items():
+        assert half[name].dtype == torch.float32
+        assert half[name].item() == pytest.approx(value.item(), rel=0.03), name
+
+
+@torch.no_grad()
+def test_predict__features_of_each_sample() -> None:
+    pretrainer = tiny_pretrainer().eval()
+    samples = pretrainer.val_step(region_batch((2, 0), (), (1,)))
+    batch = pretrainer.data_preprocessor(region_batch((2, 0), (), (1,)))
+    clip = pretrainer.clip
+    images = clip.encode_image(batch['inputs'], normalize=True)
+    regions = clip.encode_regions(batch['inputs'], [s.boxes for s in samples], normalize=True)
+    torch.testing.assert_close(torch.stack([s.image_feature for s in samples]), images)
+    torch.testing.assert_close(torch.cat([s.region_features for s in samples]), regions, rtol=1e-5, atol=1e-6)
+    assert [len(s.region_features) for s in samples] == [2, 0, 1]
+    for s in samples:
+        torch.testing.assert_close(s.long_feature, clip.encode_text(s.long_ids[None], long=True, normalize=True)[0])
+        torch.testing.assert_close(s.short_feature, clip.encode_text(s.short_ids[None], normalize=True)[0])
+        torch.testing.assert_close(s.hard_features, clip.encode_text(s.hard_ids, normalize=True))
+
+
+@torch.no_grad()
+def test_tensor_mode__is_the_global_image_feature() -> None:
+    pretrainer, pixels = tiny_pretrainer(), torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(normalize(pretrainer(pixels)), pretrainer.clip.encode_image(pixels, normalize=True))
+
+
+@pytest.mark.parametrize(
+    ('mode', 'samples', 'message'), [('lose', [], "got 'lose'"), ('loss', None, 'needs data_samples')]
+)
+def test_forward__wrong_mode(mode: str, samples: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny_pretrainer()(torch.zeros(1, 3, 32, 32), samples, mode=mode)
