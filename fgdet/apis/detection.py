@@ -56,6 +56,8 @@ class Detector:
         content = read_state_file(existing_file(checkpoint, 'checkpoint'))
         cfg = _read_config(config, content, Path(checkpoint))
         init_default_scope(cfg.get('default_scope', 'mmdet'))
+        if 'model' not in cfg:
+            raise UserError('detector config: it has no model')
         model = MODELS.build(cfg.model)
         if not isinstance(model, OpenVocabularyRCNN):
             raise UserError(f'detector config: its model is a {type(model).__name__}, not a fgdet.OpenVocabularyRCNN')

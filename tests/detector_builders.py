@@ -1,0 +1,105 @@
+"""A small detector, its checkpoint and its data, for the tests of several parts."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+from fgdet.models.detectors.open_vocabulary_rcnn import OpenVocabularyRCNN
+from fgdet.registry import MODELS
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+NAMES, BASE, NOVEL = ['cat', 'red mug', 'dog', 'tree'], ['cat', 'tree'], ['red mug', 'dog']
+
+
+def detector_config() -> Config:
+    """The shipped tiny detector with four names and 16 channels, in milliseconds a step."""
+    config = Config.fromfile(CONFIGS / 'ov_coco' / 'fvit_tiny.py')
+    vision = dict(image_size=32, patch_size=8, width=16, num_layers=3, num_heads=2, mlp_width=32, output_dim=16)
+    config.model.backbone.vision = vision
+    config.model.class_embeddings.text_encoder.update(width=16, num_layers=1, num_heads=2, mlp_width=32, output_dim=16)
+    config.model.neck[0].in_channels = 16
+    config.model.neck[1].update(in_channels=[8, 16, 16], out_channels=16)
+    config.model.rpn_head.update(in_channels=16, feat_channels=16)
+    config.model.roi_head.bbox_roi_extractor.out_channels = 16
+    config.model.roi_head.bbox_head.update(in_channels=16, conv_out_channels=16, fc_out_channels=16)
+    config.model.roi_head.bbox_head.classifier.embed_dim = 16
+    config.model.vocabulary = dict(names=NAMES, base=BASE, novel=NOVEL)
+    return config
+
+
+def tiny_detector(seed: int = 0) -> OpenVocabularyRCNN:
+    """A random detector of :func:`detector_config`, in eval mode."""
+    init_default_scope('mmdet')
+    torch.manual_seed(seed)
+    return MODELS.build(detector_config().model).eval()
+
+
+def write_detector(path: Path, seed: int = 0, **meta: Any) -> Path:
+    """Its checkpoint as mmengine writes it; ``meta`` replaces what is stored beside the weights."""
+    stored = dict(cfg=detector_config().pretty_text, dataset_meta=dict(classes=NAMES)) | meta
+    torch.save(dict(meta=stored, state_dict=tiny_detector(seed).state_dict()), path)
+    return path
+
+
+def batch(
+    *boxes: Sequence[Sequence[float]],
+    labels: Sequence[Sequence[int]] | None = None,
+    size_hw: tuple[int, int] = (64, 64),
+) -> dict[str, Any]:
+    """A data loader's batch of random images, one for each list of xyxy boxes in pixels."""
+    generator = torch.Generator().manual_seed(0)
+    samples = []
+    for index, each in enumerate(boxes):
+        sample = DetDataSample(
+            metainfo=dict(img_id=index, img_shape=size_hw, ori_shape=size_hw, scale_factor=(1.0, 1.0))
+        )
+        sample.gt_instances = InstanceData(
+            bboxes=torch.tensor(each, dtype=torch.float32).reshape(-1, 4),
+            labels=torch.tensor(labels[index] if labels else [0] * len(each), dtype=torch.int64),
+        )
+        sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4))
+        samples.append(sample)
+    images = [torch.randint(0, 256, (3, *size_hw), dtype=torch.uint8, generator=generator) for _ in boxes]
+    return dict(inputs=images, data_samples=samples)
+
+
+def write_picture(path: Path, size_hw: tuple[int, int] = (48, 64), seed: int = 0) -> np.ndarray:
+    """A PNG of smooth random colours; returns its (H, W, 3) uint8 RGB pixels."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    pixels = cv2.resize(coarse, size_hw[::-1], interpolation=cv2.INTER_CUBIC)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), pixels[..., ::-1])
+    return pixels
+
+
+def write_annotations(path: Path, categories: dict[str, int], images: Sequence[Sequence[tuple[Any, ...]]]) -> Path:
+    """A COCO-form file of 100 x 80 images; each image a list of (name, xywh box) or (name, box, iscrowd)."""
+    annotations = [
+        dict(
+            id=100 * number + position,
+            image_id=number,
+            category_id=categories[name],
+            bbox=list(box),
+            area=box[2] * box[3],
+            iscrowd=int(crowd[0]) if crowd else 0,
+        )
+        for number, objects in enumerate(images, 1)
+        for position, (name, box, *crowd) in enumerate(objects, 1)
+    ]
+    content = dict(
+        images=[dict(id=n, file_name=f'{n}.jpg', width=100, height=80) for n in range(1, len(images) + 1)],
+        categories=[dict(id=i, name=name) for name, i in categories.items()],
+        annotations=annotations,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding='utf-8')
+    return path
