@@ -118,12 +118,14 @@ def test_wrapped_training__processes_stay_equal_learn_and_bound_the_scales(
     ranks: list[dict[str, Any]], stage: str
 ) -> None:
     states = [r[stage] for r in ranks]
-    start = tiny_pretrainer(stage == 'stage2').state_dict()
+    pretrainer = tiny_pretrainer(stage == 'stage2')
+    pretrainer.clip.clamp_logit_scales(10.0)  # from 14.3
+    start = pretrainer.state_dict()
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name
     # AdamW moves whatever has a gradient by about the learning rate in each of the three steps.
     still = {name for name, value in states[0].items() if (value - start[name]).abs().max() < 1e-3}
     unused = {'clip.logit_scale_region', 'clip.logit_scale_hard_negative'}
     assert still == (unused if stage == 'stage1' else set())
-    # The scale starts at 14.3; the last step follows the last check.
-    assert states[0]['clip.logit_scale'] <= torch.tensor(10.0).log() + 1.1e-3
+    # The last step follows the last check.
+    assert all(v <= torch.tensor(10.0).log() + 1.1e-3 for name, v in states[0].items() if 'logit_scale' in name)
