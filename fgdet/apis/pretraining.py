@@ -56,6 +56,7 @@ def evaluate_alignment(
     for start in range(0, len(images), batch_size):
         pixels = to_pixels(images[start : start + batch_size])
         vision = model.visual.forward_intermediates(pixels, pooled=True)
+        assert vision.pooled is not None and vision.dense is not None
         image_boxes = [torch.from_numpy(np.asarray(b, dtype=np.float32)) for b in boxes[start : start + batch_size]]
         pooled.append(F.normalize(vision.pooled, dim=-1))
         regions.append(F.normalize(model.pool_regions(vision.dense, image_boxes), dim=-1))

@@ -1,4 +1,4 @@
-"""``fgdet data``: parse, call the datasets' functions, print."""
+"""``fgdet data``: parse, call :mod:`fgdet.apis.records`, print."""
 
 import click
 
@@ -16,12 +16,10 @@ def command() -> None:
 @click.option('--json', 'json_file', help='Write counts to this file.')
 def from_coco(ann_file: str, out: str, negatives: int, seed: int, json_file: str | None) -> None:
     """Turn COCO-form annotations into region-text records for pretraining."""
-    from fgdet.datasets.coco_records import records_from_coco
+    from fgdet.apis.records import convert_coco
     from fgdet.utils.files import write_json
 
-    records = records_from_coco(ann_file, negatives, seed=seed)
-    write_json(out, records)
-    counts = dict(records=len(records), regions=sum(len(record['bbox_info']) for record in records))
+    counts = convert_coco(ann_file, out, negatives, seed)
     if json_file:
         write_json(json_file, counts)
     click.echo(f'{counts["records"]} records with {counts["regions"]} regions: {out}')

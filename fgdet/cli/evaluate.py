@@ -16,16 +16,10 @@ def command() -> None:
 @click.option('--json', 'json_file', help='Write the scores to this file, as fractions.')
 def ov_coco(ann: str, pred: str, split: str | None, iou_type: str, json_file: str | None) -> None:
     """AP50 and AP of base, novel and all classes."""
-    from fgdet.evaluation.functional.coco_detection import evaluate_ov_coco
-    from fgdet.evaluation.results import load_annotations, load_results
-    from fgdet.structures.vocabulary import Vocabulary
-    from fgdet.utils.checks import UserError
+    from fgdet.apis.evaluation import score_ov_coco
     from fgdet.utils.files import write_json
 
-    vocabulary = Vocabulary.from_file(split) if split else None
-    if vocabulary and not (vocabulary.base or vocabulary.novel):
-        raise UserError(f'split file {split}: neither base nor novel names; give {{"base": [...], "novel": [...]}}')
-    scores = evaluate_ov_coco(load_annotations(ann), load_results(pred), vocabulary, iou_type)
+    scores = score_ov_coco(ann, pred, split, iou_type)
     if json_file:
         write_json(json_file, scores)
     click.echo(f'{"classes":<8}{"AP50":>8}{"AP":>8}{"with ground truth":>20}')

@@ -1,4 +1,4 @@
-"""Region-text records from COCO-form annotations: truthful texts made of category names, when nothing better is at hand."""
+"""Region-text records from COCO-form annotations: texts made of category names, true and poor."""
 
 import random
 from collections import Counter

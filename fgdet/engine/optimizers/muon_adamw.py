@@ -45,7 +45,7 @@ class MuonAdamW(torch.optim.Optimizer):
         if not hasattr(torch.optim, 'Muon'):
             raise UserError(f'Muon needs torch 2.9 or later, this is {torch.__version__}: pip install torch==2.11.0')
         muon_group = dict(params=matrices, lr=muon_lr, initial_lr=muon_lr, weight_decay=weight_decay)
-        super().__init__([muon_group, *(dict(group, lr=lr, initial_lr=lr) for group in others)], {})
+        super().__init__([muon_group, *(dict(group, lr=lr, initial_lr=lr) for group in others)], dict(lr=lr))
         self.muon = torch.optim.Muon(
             self.param_groups[:1], lr=muon_lr, weight_decay=weight_decay, momentum=momentum, adjust_lr_fn='original'
         )
@@ -96,7 +96,9 @@ class MuonConstructor:
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """The wrapped optimiser over the parameters that need a gradient."""
-        matrices, decay, no_decay = [], [], []
+        matrices: list[nn.Parameter] = []
+        decay: list[nn.Parameter] = []
+        no_decay: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad:
                 continue
@@ -109,4 +111,4 @@ class MuonConstructor:
             dict(params=no_decay, weight_decay=0.0),
         ]
         optimizer = MuonAdamW(matrices, [group for group in groups if group['params']], **self.optimizer)
-        return OPTIM_WRAPPERS.build(dict(type='OptimWrapper', **self.wrapper) | dict(optimizer=optimizer))
+        return OPTIM_WRAPPERS.build(dict(type='OptimWrapper') | self.wrapper | dict(optimizer=optimizer))

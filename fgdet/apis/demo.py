@@ -1,0 +1,200 @@
+"""The whole story on generated scenes: two-stage pretraining, a detector of base compositions, novel ones by name."""
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fgdet.apis.demo_report import write_demo_report
+from fgdet.apis.detection import Detector
+from fgdet.apis.pretraining import evaluate_alignment
+from fgdet.apis.staged_run import Stage, run_stage, score_stage
+from fgdet.datasets.shapes_world import ShapesWorld, write_coco
+from fgdet.models.fg_clip import FGCLIP
+from fgdet.utils.configs import config_file
+from fgdet.utils.files import write_json
+
+#: First scene of the held-out ones; training renders scenes from 0 on and never comes this far.
+HELD_OUT = 10_000_000
+#: Scenes in a step of pretraining (configs/_base_/datasets/shapes_world_pretrain.py).
+SCENES_A_STEP = 48
+_REPORTED_PACKAGES = ('fgdet', 'torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection', 'numpy')
+
+
+@dataclass
+class DemoPlan:
+    """How much of everything the demo does.
+
+    Args:
+        stage1_iterations: steps of 48 scenes with the global loss alone.
+        stage2_iterations: steps of 48 scenes with all losses.
+        detector_iterations: steps of 16 scenes.
+        detector_scenes: scenes with boxes that the detector trains on.
+        held_out_scenes: scenes that everything is scored on.
+    """
+
+    stage1_iterations: int
+    stage2_iterations: int
+    detector_iterations: int
+    detector_scenes: int
+    held_out_scenes: int
+
+
+FULL = DemoPlan(
+    stage1_iterations=100, stage2_iterations=500, detector_iterations=400, detector_scenes=2000, held_out_scenes=300
+)
+QUICK = DemoPlan(
+    stage1_iterations=20, stage2_iterations=60, detector_iterations=60, detector_scenes=300, held_out_scenes=60
+)
+
+
+Progress = Callable[[str, float, str], None]
+
+
+def run_demo(out: str | Path, quick: bool, on_progress: Progress, seed: int = 0) -> dict[str, Any]:
+    """Run the demo; about ten minutes on two cores, two with ``quick``.
+
+    Args:
+        out: folder for ``metrics.json``, ``report.html``, pictures, data, logs and weights; an earlier demo's files in
+            it are replaced.
+        quick: a few steps of each part, which show that all of it works and score little.
+        on_progress: called with the part at work, its share done (0 to 1) and a line about it.
+        seed: seed of the scenes and of training.
+
+    Returns:
+        what ``metrics.json`` holds: ``pretrain`` and ``stage1`` (alignment after both stages and after the first),
+        ``detect``, ``seconds``, ``versions`` and how it was run.
+
+    Raises:
+        UserError: a part failed; the message says which and where its log lies.
+    """
+    plan, out = QUICK if quick else FULL, Path(out)
+    for name in ('runs', 'data', 'fg_clip'):
+        shutil.rmtree(out / name, ignore_errors=True)
+    world, clock = ShapesWorld(seed=seed), _Clock(on_progress)
+
+    stage1, stage2 = _pretraining_stages(out / 'runs', plan, seed)
+    with clock.part('stage 1') as report:
+        checkpoint1 = run_stage(stage1, report)
+    with clock.part('stage 2') as report:
+        stage2.options['model.clip.checkpoint'] = str(checkpoint1)
+        checkpoint2 = run_stage(stage2, report)
+    with clock.part('alignment'):
+        after1, after2 = (_align(path, world, plan) for path in (checkpoint1, checkpoint2))
+        model = FGCLIP.from_pretrained(checkpoint2)
+        model.save_pretrained(out / 'fg_clip')
+    with clock.part('scenes') as report:
+        _write_scenes(out / 'data', seed, plan, report)
+    detector_stage = _detector_stage(out, plan, seed)
+    with clock.part('detector') as report:
+        checkpoint3 = run_stage(detector_stage, report)
+    with clock.part('evaluation'):
+        scores = score_stage(detector_stage, checkpoint3)
+
+    metrics = dict(
+        pretrain=after2,
+        stage1=after1,
+        detect={f'ap50_{name}': scores[f'ov_coco/{name}_ap50'] for name in ('base', 'novel', 'all')},
+        num_classes=len(world.names),
+        quick=quick,
+        seed=seed,
+        seconds=clock.seconds,
+        versions={name: version(name) for name in _REPORTED_PACKAGES} | {'python': platform.python_version()},
+    )
+    with clock.part('report'):
+        detector = Detector.from_pretrained(None, checkpoint3, device='cpu')
+        write_demo_report(out, metrics, model, detector, world, HELD_OUT)
+    clock.seconds['total'] = round(sum(clock.seconds.values()), 1)
+    write_json(out / 'metrics.json', metrics)
+    return metrics
+
+
+class _Clock:
+    """Tells when each part begins and ends, and how long it took."""
+
+    def __init__(self, on_progress: Progress) -> None:
+        self.on_progress = on_progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[Callable[[float, str], None]]:
+        start = time.perf_counter()
+        self.on_progress(name, 0.0, '')
+        yield lambda share, line: self.on_progress(name, share, line)
+        self.seconds[name] = round(time.perf_counter() - start, 1)
+        self.on_progress(name, 1.0, '')
+
+
+def _pretraining_stages(runs: Path, plan: DemoPlan, seed: int) -> tuple[Stage, Stage]:
+    """Both stages; the second starts at scenes that the first has not seen."""
+    seeds = {'randomness.seed': seed, 'train_dataloader.dataset.seed': seed}
+    first, second = plan.stage1_iterations, plan.stage2_iterations
+    stage1 = Stage(
+        'pretraining, stage 1', config_file('demo/stage1.py'), runs / 'stage1', first, _schedule(first) | seeds
+    )
+    options = _schedule(second) | seeds | {'train_dataloader.dataset.start': SCENES_A_STEP * first}
+    return stage1, Stage('pretraining, stage 2', config_file('demo/stage2.py'), runs / 'stage2', second, options)
+
+
+def _detector_stage(out: Path, plan: DemoPlan, seed: int) -> Stage:
+    root, checkpoint = f'{out / "data"}/', str(out / 'fg_clip')
+    options = {
+        'randomness.seed': seed,
+        'model.backbone.checkpoint': checkpoint,
+        'model.class_embeddings.checkpoint': checkpoint,
+        'train_dataloader.dataset.data_root': root,
+        'val_dataloader.dataset.data_root': root,
+        'test_dataloader.dataset.data_root': root,
+        'val_evaluator.ann_file': f'{root}annotations/val.json',
+        'test_evaluator.ann_file': f'{root}annotations/val.json',
+        'train_cfg.val_interval': 1_000_000,  # scored once, after training
+    }
+    steps = plan.detector_iterations
+    return Stage(
+        'detector training',
+        config_file('demo/detector.py'),
+        out / 'runs' / 'detector',
+        steps,
+        _schedule(steps) | options,
+    )
+
+
+def _schedule(iterations: int) -> dict[str, Any]:
+    """Config options that stretch a leaf's warm-up and cosine to a number of steps."""
+    warmup = min(40, iterations // 5)
+    return {
+        'train_cfg.max_iters': iterations,
+        'param_scheduler.0.end': warmup,
+        'param_scheduler.1.begin': warmup,
+        'param_scheduler.1.end': iterations,
+        'param_scheduler.1.T_max': iterations - warmup,
+    }
+
+
+def _align(checkpoint: Path, world: ShapesWorld, plan: DemoPlan) -> dict[str, float]:
+    scenes = [world.scene(HELD_OUT + i) for i in range(plan.held_out_scenes)]
+    return evaluate_alignment(
+        FGCLIP.from_pretrained(checkpoint),
+        images=[scene.image for scene in scenes],
+        captions=[scene.caption for scene in scenes],
+        boxes=[np.stack([item.bbox_xyxy for item in scene.objects]) for scene in scenes],
+        phrases=[[item.name for item in scene.objects] for scene in scenes],
+        negatives=[[item.negatives for item in scene.objects] for scene in scenes],
+        class_names=world.names,
+    )
+
+
+def _write_scenes(folder: Path, seed: int, plan: DemoPlan, report: Callable[[float, str], None]) -> None:
+    """Training scenes of base compositions only, and held-out scenes of all."""
+    base_world = ShapesWorld(seed=seed + 1, compositions='base')
+    write_coco(base_world, range(plan.detector_scenes), folder / 'train', folder / 'annotations' / 'train.json')
+    report(0.8, f'{plan.detector_scenes} scenes')
+    held_out = range(HELD_OUT, HELD_OUT + plan.held_out_scenes)
+    write_coco(ShapesWorld(seed=seed), held_out, folder / 'val', folder / 'annotations' / 'val.json')

@@ -1,0 +1,31 @@
+"""Scores of saved predictions: files in, numbers out."""
+
+from pathlib import Path
+
+from fgdet.evaluation.functional.coco_detection import evaluate_ov_coco
+from fgdet.evaluation.results import load_annotations, load_results
+from fgdet.structures.vocabulary import Vocabulary
+from fgdet.utils.checks import UserError
+
+
+def score_ov_coco(
+    ann: str | Path, pred: str | Path, split: str | Path | None = None, iou_type: str = 'bbox'
+) -> dict[str, float]:
+    """AP50 and AP of base, novel and all classes.
+
+    Args:
+        ann: COCO-form annotation file; all its images count.
+        pred: COCO result list.
+        split: JSON with the lists ``base`` and ``novel``; None for the 48 and 17 classes of OV-COCO.
+        iou_type: ``bbox`` or ``segm``.
+
+    Returns:
+        fractions by name, as :func:`~fgdet.evaluation.functional.coco_detection.evaluate_ov_coco` gives them.
+
+    Raises:
+        UserError: a file is missing or malformed.
+    """
+    vocabulary = Vocabulary.from_file(split) if split else None
+    if vocabulary and not (vocabulary.base or vocabulary.novel):
+        raise UserError(f'split file {split}: neither base nor novel names; give {{"base": [...], "novel": [...]}}')
+    return evaluate_ov_coco(load_annotations(ann), load_results(pred), vocabulary, iou_type)
