@@ -21,8 +21,9 @@ from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from torch import Tensor
 
 START, END = '<|startoftext|>', '<|endoftext|>'
-# CLIP splits a text into contractions, words, single digits and runs of other marks before it merges bytes.
-_PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+# CLIP splits a text into contractions, words, single digits and runs of other marks before it merges bytes. It does so
+# ignoring case, by which the long s (U+017F) counts as an s and the combining iota of Greek (U+0345) as nothing at all.
+_PIECES = r"'[s\x{17F}]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}\x{345}]+"
 # CLIP reads so many of the published merges that with 256 bytes, 256 word-final bytes and 2 marks it has 49408 tokens.
 _NUM_MERGES = 49408 - 256 - 256 - 2
 

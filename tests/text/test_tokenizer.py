@@ -1,0 +1,139 @@
+# ruff: noqa: RUF001 (odd characters are what is tested)
+"""Token ids against open_clip's own tokenizer, which is CLIP's."""
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from torch import Tensor
+
+from fgdet.datasets.shapes_world import ShapesWorld
+from fgdet.text.tokenizer import Tokenizer
+
+START, END = 49406, 49407
+
+NASTY = [
+    '',
+    ' ',
+    '\t\n\r',
+    '.',
+    'a',
+    'A CAT',
+    "it's the dog's; they've, we're, I'm, he'd, she'll, can't, 'twas, 's 't",
+    "IT'S THE DOG'S; THEY'VE",
+    "''s'''t '",
+    '12 123 1234567890 3.14 1,000,000 1st 2nd v2.0 007',
+    '½ ² Ⅷ ٣ ৪ 一二三 ①',
+    'rock&roll &amp; &lt;b&gt; &quot;x&quot; &#39; &eacute; &amp;amp;lt; &notanentity; R&D &',
+    'café naïve Ünïcödé ñandú ÅNGSTRÖM straße İstanbul ŞIĞ',
+    'e\u0301 o\u0308 (combining) \u1e9b\u0323',
+    'Привет мир ελληνικά עברית العربية हिन्दी ไทย 한국어 日本語 中文',
+    '😀 👍🏽 👩‍👩‍👧‍👦 🇫🇷 ❤️ a😀b',
+    '“curly” ‘quotes’ — dash… • bullet ™ © ® £ € ¥ ° ±',
+    'â€œmojibakeâ€\x9d sÃ¡ schÃ¶n',
+    'zero\u200bwidth \u200dnon\u00a0breaking\u3000ideographic \ufeff bom \u2028 line',
+    'ﬁ ﬂ ligatures ｆｕｌｌｗｉｄｔｈ',
+    'tab\tnewline\nreturn\rvertical\x0bform\x0cunit\x1fdelete\x7fnull\x00end\x85next',
+    '\x1b[31mred\x1b[0m',
+    'snake_case kebab-case CamelCase http://example.com/a?b=c&d=e#f user@example.com #hashtag C++ C# .NET',
+    '!!!??? ... --- *** ((())) [[]] {} <> | \\ / ~ ` ^ % $ @',
+    'a' * 500,
+    'word ' * 300,
+    '! ' * 300,
+    '😀' * 100,
+    'antidisestablishmentarianism pneumonoultramicroscopicsilicovolcanoconiosis',
+    '  leading and trailing  and   inner   spaces  ',
+    '\ud83d lone surrogate'.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace'),
+    '\U0001d54f\U0001d4d0 mathematical letters \U00020000 rare ideograph \ue000 private \uffff',
+]
+
+
+@pytest.fixture(scope='module')
+def tokenizer() -> Tokenizer:
+    return Tokenizer.clip()
+
+
+@pytest.fixture(scope='module')
+def theirs() -> SimpleTokenizer:
+    return SimpleTokenizer()
+
+
+def padded_with_end(ids: Tensor) -> Tensor:
+    """open_clip pads with 0 after the end mark; FG-CLIP with the end mark."""
+    after = (ids == END).int().cumsum(1) > 0
+    return ids.masked_fill(after, END)
+
+
+@pytest.mark.parametrize('length', [77, 248, 3])
+@pytest.mark.parametrize('text', NASTY, ids=[str(i) for i in range(len(NASTY))])
+def test_ids__equal_open_clips_on_odd_texts(
+    tokenizer: Tokenizer, theirs: SimpleTokenizer, text: str, length: int
+) -> None:
+    assert torch.equal(tokenizer(text, length), padded_with_end(theirs(text, length)))
+
+
+def test_ids__equal_open_clips_on_generated_captions(tokenizer: Tokenizer, theirs: SimpleTokenizer) -> None:
+    world = ShapesWorld()
+    scenes = [world.scene(i) for i in range(200)]
+    captions = [text for scene in scenes for text in (scene.caption, scene.short_caption)]
+    captions += [
+        text for s in scenes for r in s.regions() for text in (r['short_expr'], r['long_expr'], *r['negatives'])
+    ]
+    captions = captions[:2000]
+    assert len(captions) == 2000 and len(set(captions)) > 500
+    assert torch.equal(tokenizer(captions, 248), padded_with_end(theirs(captions, 248)))
+
+
+def test_ids__equal_open_clips_on_every_character(tokenizer: Tokenizer, theirs: SimpleTokenizer) -> None:
+    """Each assigned character up to U+3000 and from U+F900 on, between letters, digits, marks and apostrophes."""
+    codes = [*range(32, 0x3000), *range(0xF900, 0xFFFE), 0x1F600, 0x1D54F]
+    characters = [chr(c) for c in codes if unicodedata.category(chr(c)) not in {'Cn', 'Co'}]
+    texts = [f"a{c}b{c}{c}1'{c}!{c}.{c}" for c in characters]
+    different = (tokenizer(texts) != padded_with_end(theirs(texts))).any(1)
+    assert [hex(ord(c)) for c, d in zip(characters, different, strict=True) if d] == []
+
+
+def test_ids__known_ones(tokenizer: Tokenizer) -> None:
+    assert tokenizer('a photo of a cat').tolist() == [[START, 320, 1125, 539, 320, 2368] + 71 * [END]]
+    assert tokenizer.vocab_size == 49408
+
+
+def test_ids__marks_in_a_text_are_plain_text(tokenizer: Tokenizer) -> None:
+    """A caption cannot end the text early: nothing that a caption holds becomes one of the two marks."""
+    for mark in ('<|endoftext|>', '<|startoftext|>'):
+        ids = tokenizer(f'a {mark} b')[0]
+        assert ids[0] == START and (ids == START).sum() == 1
+        words = int((ids == END).int().argmax())
+        assert words > 5 and (ids[words:] == END).all()
+
+
+@pytest.mark.parametrize(('words', 'length'), [(75, 77), (76, 77), (246, 248), (247, 248)])
+def test_ids__longest_text_that_fits_and_one_word_more(tokenizer: Tokenizer, words: int, length: int) -> None:
+    ids = tokenizer('cat ' * words, length)[0]
+    assert ids.tolist() == [START] + (length - 2) * [2368] + [END]
+
+
+def test_ids__no_text(tokenizer: Tokenizer) -> None:
+    assert tokenizer([]).shape == (0, 77) and tokenizer([]).dtype == torch.int64
+
+
+def test_save__round_trip(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    tokenizer.save(tmp_path)
+    loaded = Tokenizer.from_folder(tmp_path)
+    assert torch.equal(loaded(NASTY), tokenizer(NASTY))
+    assert (loaded.start_id, loaded.end_id, loaded.vocab_size) == (START, END, 49408)
+    assert json.loads((tmp_path / 'tokenizer_config.json').read_text())['tokenizer_class'] == 'CLIPTokenizer'
+
+
+def test_vocabulary__must_have_both_marks() -> None:
+    with pytest.raises(ValueError, match=r'lacks <\|endoftext\|>'):
+        Tokenizer({'a': 0, '<|startoftext|>': 1}, [])
+
+
+def test_clip__without_open_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('fgdet.text.tokenizer.find_spec', lambda name: None)
+    with pytest.raises(ValueError, match='pip install open_clip_torch'):
+        Tokenizer.clip()
