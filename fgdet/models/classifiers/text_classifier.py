@@ -57,14 +57,16 @@ class TextClassifier(nn.Module):
         self.class_embeddings = class_embeddings.to(self.background_embedding)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(R, C) -> (R, K + 1).
+        """(R, C) -> (R, K + 1); the cosines in full precision under autocast too, as the scale enlarges their rounding.
 
         Raises:
             ValueError: no classes were set.
         """
         if not len(self.class_embeddings):
             raise ValueError('the classifier has no classes yet; call set_classes first')
-        background = F.normalize(self.background_embedding, dim=0)
-        embeddings = torch.cat([self.class_embeddings, background[None]])  # (K + 1, d)
-        regions = F.normalize(self.projection(features), dim=1)  # (R, d)
-        return self.logit_scale.exp().clamp(max=MAX_SCALE) * regions @ embeddings.T
+        projected = self.projection(features)
+        with torch.autocast(features.device.type, enabled=False):
+            regions = F.normalize(projected.to(self.logit_scale.dtype), dim=1)  # (R, d)
+            background = F.normalize(self.background_embedding, dim=0)
+            embeddings = torch.cat([self.class_embeddings, background[None]])  # (K + 1, d)
+            return self.logit_scale.exp().clamp(max=MAX_SCALE) * regions @ embeddings.T

@@ -48,6 +48,15 @@ def test_forward__no_regions() -> None:
     assert classifier(torch.zeros(0, 2)).shape == (0, 3)
 
 
+def test_forward__full_precision_under_autocast() -> None:
+    classifier = plain_classifier(temperature=0.01)
+    classifier.set_classes(torch.eye(2))
+    features = torch.tensor([[3.0, 4.0]])  # exact in bfloat16; 60.0 and 80.0 stay so, their cosines would not
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        logits = classifier(features)
+    torch.testing.assert_close(logits, classifier(features))
+
+
 def test_gradient__reaches_what_is_learned_and_nothing_is_saved_of_the_classes() -> None:
     classifier = plain_classifier()
     classifier.set_classes(torch.eye(2))

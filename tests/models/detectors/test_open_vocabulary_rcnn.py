@@ -54,6 +54,17 @@ def test_loss__an_image_without_boxes() -> None:
     assert torch.isfinite(total)
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast__trains_and_predicts(dtype: torch.dtype) -> None:
+    detector = tiny_detector().train()
+    with torch.autocast('cpu', dtype=dtype):
+        losses = loss(detector)
+        instances = keep_all(detector.eval()).test_step(batch([]))[0].pred_instances
+    losses['loss'].backward()
+    torch.testing.assert_close(losses['loss'], loss(detector.train())['loss'], rtol=0.05, atol=0.05)
+    assert len(instances) and torch.isfinite(instances.scores).all() and instances.scores.max() <= 1
+
+
 def test_loss__refuses_boxes_of_novel_classes() -> None:
     detector = tiny_detector().train()
     data = detector.data_preprocessor(batch(*BOXES, labels=[[1], [3, 0]]), training=True)
