@@ -19,6 +19,7 @@ from fgdet.registry import MODELS
 from fgdet.structures.detections import Detections
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError, existing_file
+from fgdet.utils.imports import import_quietly
 
 #: A path, an (H, W, 3) uint8 RGB array, or a PIL image.
 ImageInput = str | Path | np.ndarray | Image.Image
@@ -55,6 +56,7 @@ class Detector:
             raise UserError('detector checkpoint: none given; give the .pth file that training wrote')
         content = read_state_file(existing_file(checkpoint, 'checkpoint'))
         cfg = _read_config(config, content, Path(checkpoint))
+        import_quietly('mmdet.datasets', 'mmdet.datasets.transforms')
         init_default_scope(cfg.get('default_scope', 'mmdet'))
         if 'model' not in cfg:
             raise UserError('detector config: it has no model')

@@ -80,7 +80,8 @@ def _run(stage: Stage, arguments: list[str], log_name: str, on_poll: Callable[[]
     stage.work_dir.mkdir(parents=True, exist_ok=True)
     log = stage.work_dir / log_name
     command = [sys.executable, '-m', 'fgdet.cli.main', *arguments, '--work-dir', str(stage.work_dir)]
-    command += ['--cfg-options', *(f'{key}={_as_option(value)}' for key, value in stage.options.items())]
+    if stage.options:
+        command += ['--cfg-options', *(f'{key}={_as_option(value)}' for key, value in stage.options.items())]
     with log.open('w') as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:
@@ -93,7 +94,7 @@ def _run(stage: Stage, arguments: list[str], log_name: str, on_poll: Callable[[]
                 process.wait()
     if process.returncode:
         lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()]
-        last = lines[-1] if lines else 'it printed nothing'
+        last = lines[-1].removeprefix('fgdet: error: ') if lines else 'it printed nothing'
         raise UserError(f'{stage.name} failed: {last} (its whole output: {log})')
 
 
