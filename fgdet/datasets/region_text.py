@@ -98,6 +98,8 @@ class RegionTextDataset(Dataset):
         for field in ('f_path', 'caption', 'short_caption'):
             if not isinstance(content.get(field), str) or not content[field].strip():
                 raise BadRecord(f'{field} must be a text that is not empty, got {content.get(field)!r}')
+        if '\0' in content['f_path']:
+            raise BadRecord(f'f_path {content["f_path"]!r} is no path')
         path = (self.image_root / content['f_path'].replace(_PUBLISHED_PREFIX, '')).resolve()
         if not path.is_relative_to(self.image_root.resolve()):
             raise BadRecord(f'f_path {content["f_path"]} leaves the image folder')
@@ -124,7 +126,7 @@ def read_records(path: str | Path) -> Iterator[Record]:
         for file in sorted(p for p in path.iterdir() if p.suffix in {'.json', '.jsonl'}):
             yield from read_records(file)
         return
-    text = existing_file(path, 'records file').read_text(encoding='utf-8', errors='replace')
+    text = existing_file(path, 'records file').read_text(encoding='utf-8-sig', errors='replace')
     if text.lstrip().startswith('['):
         try:
             entries = json.loads(text)
@@ -133,7 +135,7 @@ def read_records(path: str | Path) -> Iterator[Record]:
         for i, entry in enumerate(entries):
             yield _as_record(f'{path}[{i}]', entry)
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split('\n'), start=1):  # splitlines would also split at marks inside of a text
         if not line.strip():
             continue
         try:
@@ -172,7 +174,9 @@ def _parse_region(region: Any, index: int) -> dict[str, Any]:
         raise BadRecord(f'{where}.short_expr must be a text that is not empty, got {short!r}')
     long = region.get('long_expr')
     negatives = region.get('short_expr_negs') or {}
-    values = list(negatives.values()) if isinstance(negatives, dict) else list(negatives)
+    values = list(negatives.values()) if isinstance(negatives, dict) else negatives
+    if not isinstance(values, list):
+        raise BadRecord(f'{where}.short_expr_negs must be an object of texts, got {type(values).__name__}')
     used = values if region.get('flag_short_neg') == 1 else []
     return dict(
         bbox=tuple(box.tolist()),

@@ -23,5 +23,6 @@ class EpochIndexSampler(InfiniteSampler):
         epoch = 0
         while True:
             order = torch.randperm(self.size, generator=generator) if self.shuffle else torch.arange(self.size)
-            yield from (epoch * self.size + order).tolist()
+            for part in order.split(65536):  # a list of all positions of a large data set would take gigabytes
+                yield from (epoch * self.size + part).tolist()
             epoch += 1

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from fgdet.registry import TRANSFORMS
 from fgdet.structures.region_text_sample import BadRecord
@@ -39,9 +39,11 @@ class LoadRegionTextImage:
                 if image.width * image.height > MOST_PIXELS:
                     raise BadRecord(f'image {path} has {image.width} x {image.height} pixels')
                 pixels = np.array(image.convert('RGB'))
+        except BadRecord:
+            raise
         except FileNotFoundError as error:
             raise BadRecord(f'image {path} does not exist') from error
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
             raise BadRecord(f'image {path} cannot be read ({error})') from error
         results['img'] = pixels
         results['ori_shape'] = results['img_shape'] = pixels.shape[:2]
