@@ -17,7 +17,7 @@ from fgdet.visualization.draw import draw_detections, draw_heatmap
 from fgdet.visualization.report import Block, Figure, LinePlot, Section, Table, write_report
 
 #: Scenes shown with their detections, and the side in pixels that they are drawn at.
-NUM_PICTURES, PICTURE_SIDE = 6, 384
+NUM_PICTURES, PICTURE_SIDE = 6, 320
 _LOSSES = {
     'loss_long': 'long captions',
     'loss_short': 'short captions',

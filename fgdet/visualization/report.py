@@ -40,8 +40,8 @@ th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; }
 .number { text-align: right; }
 tbody tr:hover { background: var(--card); }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; margin: 1rem 0; }
-figure { margin: 0; padding: .6rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
-  max-width: 100%; }
+figure { margin: 0; padding: .6rem; box-sizing: content-box; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  max-width: calc(100% - 1.4rem); }
 figcaption { padding: .5rem .1rem 0; }
 img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
 """
@@ -184,7 +184,9 @@ def _picture(block: Figure | LinePlot) -> str:
     alt = html.escape(block.caption or 'figure')
     caption = f'<figcaption>{html.escape(block.caption)}</figcaption>' if block.caption else ''
     data = base64.b64encode(png).decode('ascii')
-    return f'<figure><img {size} alt="{alt}" src="data:image/png;base64,{data}">{caption}</figure>'
+    # As wide as its picture, whatever the caption's length; a small one leaves its caption some room.
+    style = f'style="width: {max(width // scale, 200)}px"'
+    return f'<figure {style}><img {size} alt="{alt}" src="data:image/png;base64,{data}">{caption}</figure>'
 
 
 def _png(image: np.ndarray | MatplotlibFigure) -> bytes:

@@ -75,7 +75,7 @@ def test_write_report__images_come_back_exactly(tmp_path):
 def test_write_report__pictures_in_a_row_share_a_line(tmp_path):
     picture = Figure(np.zeros((4, 4), np.uint8))
     page = _write(tmp_path, picture, picture, 'between', picture)
-    assert [line.count('<figure>') for line in page.split('<div class="figures">')[1:]] == [2, 1]
+    assert [line.count('<figure ') for line in page.split('<div class="figures">')[1:]] == [2, 1]
     assert page.index('between') < page.rindex('<div class="figures">')
 
 
