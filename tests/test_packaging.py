@@ -140,3 +140,11 @@ def test_constraints__pin_every_requirement_within_its_range(python_version: str
 def test_packages__every_folder_with_code_is_one() -> None:
     folders = {path.parent for path in (ROOT / 'fgdet').rglob('*.py')}
     assert [str(folder) for folder in sorted(folders) if not (folder / '__init__.py').is_file()] == []
+
+
+def test_configs__every_folder_travels_with_the_package() -> None:
+    parser = ConfigParser()
+    parser.read(ROOT / 'setup.cfg')
+    folders = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').rglob('*.py')}
+    expected = {f'share/fgdet/{folder}': f'{folder}/*.py' for folder in folders}
+    assert dict(parser['options.data_files']) == expected
