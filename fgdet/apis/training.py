@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import math
 import os
 import time
 from argparse import ArgumentParser
@@ -16,7 +17,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner
 
 from fgdet.checkpoints.loading import read_state_file
-from fgdet.utils.checks import UserError, existing_file
+from fgdet.utils.checks import NonFiniteLossError, UserError, existing_file
+from fgdet.utils.files import write_json
 
 _RUN_NUMBERS = itertools.count(1)
 
@@ -62,7 +64,8 @@ def train(
         beginning; ``seconds`` of this call.
 
     Raises:
-        UserError: the config, an option or a checkpoint is wrong in a way that the message says how to mend.
+        UserError: the config, an option or a checkpoint is wrong in a way that the message says how to mend; or the
+            loss is no longer a number, and ``non_finite_batch.json`` in the work_dir names the batch.
     """
     start = time.perf_counter()
     cfg = load_config(config, work_dir, cfg_options, launcher)
@@ -74,7 +77,10 @@ def train(
         cfg.resume = True
         cfg.load_from = None if str(resume) == 'auto' else str(resume)
     runner = _build_runner(cfg)
-    runner.train()
+    try:
+        runner.train()
+    except NonFiniteLossError as error:
+        raise _record_non_finite(runner, error) from error
     return {
         'work_dir': runner.work_dir,
         'checkpoint': _last_checkpoint(runner.work_dir),
@@ -251,6 +257,18 @@ def _build_runner(cfg: Config) -> Runner:
         if 'is not in the' in str(error):  # the registry's words for an unknown type
             raise UserError(f'config {cfg.filename}: {" ".join(str(error.args[0]).split())}') from error
         raise
+
+
+def _record_non_finite(runner: Runner, error: NonFiniteLossError) -> UserError:
+    """Write down the batch that a loss failed on; gives the error that says where."""
+    name = 'non_finite_batch.json' if runner.rank == 0 else f'non_finite_batch_rank{runner.rank}.json'
+    path = Path(runner.work_dir) / name
+    losses = {term: value if math.isfinite(value) else str(value) for term, value in error.losses.items()}
+    write_json(path, {'iteration': runner.iter, 'losses': losses, 'keys': error.keys})
+    return UserError(
+        f'iteration {runner.iter}: {error}; {path} lists them: look for bad data, or lower the learning rate and '
+        'resume from the last checkpoint'
+    )
 
 
 def _load_local(filename: str, map_location: Any = None) -> dict[str, Any]:
