@@ -1,3 +1,3 @@
-# Demo, stage 2: global, region and hard-negative losses, from the weights of stage 1.
-_base_ = '../pretrain/tiny_stage2.py'
-default_hooks = dict(checkpoint=dict(interval=10_000, save_last=True, save_optimizer=False), logger=dict(interval=5))
+# Demo, stage 2: all losses, from the weights of its first part.
+_base_ = 'stage2_region.py'
+model = dict(hard_negative_loss=dict(type='fgdet.HardNegativeLoss', loss_weight=1.0))

@@ -23,6 +23,8 @@ from fgdet.utils.files import write_json
 
 #: First scene of the held-out ones; training renders scenes from 0 on and never comes this far.
 HELD_OUT = 10_000_000
+#: The parts of pretraining: stage 1, and stage 2 in two.
+GLOBAL, REGIONS, HARD_NEGATIVES = 'global loss', 'region loss', 'hard negatives'
 #: Scenes in a step of pretraining (configs/_base_/datasets/shapes_world_pretrain.py).
 SCENES_A_STEP = 48
 _REPORTED_PACKAGES = ('fgdet', 'torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection', 'numpy')
@@ -33,27 +35,38 @@ class DemoPlan:
     """How much of everything the demo does.
 
     Args:
-        stage1_iterations: steps of 48 scenes with the global loss alone.
-        stage2_iterations: steps of 48 scenes with all losses.
+        global_iterations: steps of 48 scenes with the global loss alone (stage 1).
+        region_iterations: steps of 48 scenes with the global and the region loss (stage 2, first part).
+        hard_negative_iterations: steps of 48 scenes with all losses (stage 2, second part).
         detector_iterations: steps of 16 scenes.
         detector_scenes: scenes with boxes that the detector trains on.
         held_out_scenes: scenes that everything is scored on.
     """
 
-    stage1_iterations: int
-    stage2_iterations: int
+    global_iterations: int
+    region_iterations: int
+    hard_negative_iterations: int
     detector_iterations: int
     detector_scenes: int
     held_out_scenes: int
 
 
 FULL = DemoPlan(
-    stage1_iterations=100, stage2_iterations=500, detector_iterations=400, detector_scenes=2000, held_out_scenes=300
+    global_iterations=60,
+    region_iterations=100,
+    hard_negative_iterations=160,
+    detector_iterations=400,
+    detector_scenes=2000,
+    held_out_scenes=300,
 )
 QUICK = DemoPlan(
-    stage1_iterations=20, stage2_iterations=60, detector_iterations=60, detector_scenes=300, held_out_scenes=60
+    global_iterations=10,
+    region_iterations=15,
+    hard_negative_iterations=15,
+    detector_iterations=40,
+    detector_scenes=300,
+    held_out_scenes=60,
 )
-
 
 Progress = Callable[[str, float, str], None]
 
@@ -69,7 +82,7 @@ def run_demo(out: str | Path, quick: bool, on_progress: Progress, seed: int = 0)
         seed: seed of the scenes and of training.
 
     Returns:
-        what ``metrics.json`` holds: ``pretrain`` and ``stage1`` (alignment after both stages and after the first),
+        what ``metrics.json`` holds: ``pretrain`` (the alignment in the end), ``alignment`` (after each part),
         ``detect``, ``seconds``, ``versions`` and how it was run.
 
     Raises:
@@ -80,27 +93,28 @@ def run_demo(out: str | Path, quick: bool, on_progress: Progress, seed: int = 0)
         shutil.rmtree(out / name, ignore_errors=True)
     world, clock = ShapesWorld(seed=seed), _Clock(on_progress)
 
-    stage1, stage2 = _pretraining_stages(out / 'runs', plan, seed)
-    with clock.part('stage 1') as report:
-        checkpoint1 = run_stage(stage1, report)
-    with clock.part('stage 2') as report:
-        stage2.options['model.clip.checkpoint'] = str(checkpoint1)
-        checkpoint2 = run_stage(stage2, report)
-    with clock.part('alignment'):
-        after1, after2 = (_align(path, world, plan) for path in (checkpoint1, checkpoint2))
-        model = FGCLIP.from_pretrained(checkpoint2)
-        model.save_pretrained(out / 'fg_clip')
+    checkpoint: Path | None = None
+    alignment: dict[str, dict[str, float]] = {}
+    for stage in _pretraining_stages(out / 'runs', plan, seed):
+        with clock.part(stage.name) as report:
+            if checkpoint:
+                stage.options['model.clip.checkpoint'] = str(checkpoint)
+            checkpoint = run_stage(stage, report)
+            alignment[stage.name] = _align(checkpoint, world, plan)
+    assert checkpoint is not None
+    model = FGCLIP.from_pretrained(checkpoint)
+    model.save_pretrained(out / 'fg_clip')
     with clock.part('scenes') as report:
         _write_scenes(out / 'data', seed, plan, report)
     detector_stage = _detector_stage(out, plan, seed)
-    with clock.part('detector') as report:
-        checkpoint3 = run_stage(detector_stage, report)
+    with clock.part(detector_stage.name) as report:
+        checkpoint = run_stage(detector_stage, report)
     with clock.part('evaluation'):
-        scores = score_stage(detector_stage, checkpoint3)
+        scores = score_stage(detector_stage, checkpoint)
 
     metrics = dict(
-        pretrain=after2,
-        stage1=after1,
+        pretrain=alignment[HARD_NEGATIVES],
+        alignment=alignment,
         detect={f'ap50_{name}': scores[f'ov_coco/{name}_ap50'] for name in ('base', 'novel', 'all')},
         num_classes=len(world.names),
         quick=quick,
@@ -109,7 +123,7 @@ def run_demo(out: str | Path, quick: bool, on_progress: Progress, seed: int = 0)
         versions={name: version(name) for name in _REPORTED_PACKAGES} | {'python': platform.python_version()},
     )
     with clock.part('report'):
-        detector = Detector.from_pretrained(None, checkpoint3, device='cpu')
+        detector = Detector.from_pretrained(None, checkpoint, device='cpu')
         write_demo_report(out, metrics, model, detector, world, HELD_OUT)
     clock.seconds['total'] = round(sum(clock.seconds.values()), 1)
     write_json(out / 'metrics.json', metrics)
@@ -132,15 +146,22 @@ class _Clock:
         self.on_progress(name, 1.0, '')
 
 
-def _pretraining_stages(runs: Path, plan: DemoPlan, seed: int) -> tuple[Stage, Stage]:
-    """Both stages; the second starts at scenes that the first has not seen."""
-    seeds = {'randomness.seed': seed, 'train_dataloader.dataset.seed': seed}
-    first, second = plan.stage1_iterations, plan.stage2_iterations
-    stage1 = Stage(
-        'pretraining, stage 1', config_file('demo/stage1.py'), runs / 'stage1', first, _schedule(first) | seeds
-    )
-    options = _schedule(second) | seeds | {'train_dataloader.dataset.start': SCENES_A_STEP * first}
-    return stage1, Stage('pretraining, stage 2', config_file('demo/stage2.py'), runs / 'stage2', second, options)
+def _pretraining_stages(runs: Path, plan: DemoPlan, seed: int) -> list[Stage]:
+    """Stage 1 and the two parts of stage 2; each starts at scenes that those before it have not seen."""
+    stages, done = [], 0
+    for name, config, steps in (
+        (GLOBAL, 'stage1', plan.global_iterations),
+        (REGIONS, 'stage2_region', plan.region_iterations),
+        (HARD_NEGATIVES, 'stage2', plan.hard_negative_iterations),
+    ):
+        options = {
+            'randomness.seed': seed,
+            'train_dataloader.dataset.seed': seed,
+            'train_dataloader.dataset.start': SCENES_A_STEP * done,
+        }
+        stages.append(Stage(name, config_file(f'demo/{config}.py'), runs / config, steps, _schedule(steps) | options))
+        done += steps
+    return stages
 
 
 def _detector_stage(out: Path, plan: DemoPlan, seed: int) -> Stage:
@@ -158,7 +179,7 @@ def _detector_stage(out: Path, plan: DemoPlan, seed: int) -> Stage:
     }
     steps = plan.detector_iterations
     return Stage(
-        'detector training',
+        'detector',
         config_file('demo/detector.py'),
         out / 'runs' / 'detector',
         steps,

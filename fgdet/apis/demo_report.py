@@ -18,11 +18,17 @@ from fgdet.visualization.report import Block, Figure, LinePlot, Section, Table, 
 
 #: Scenes shown with their detections, and the side in pixels that they are drawn at.
 NUM_PICTURES, PICTURE_SIDE = 6, 320
+_STAGES = {
+    'stage1': 'Stage 1: the global loss.',
+    'stage2_region': 'Stage 2: regions added; weighted terms.',
+    'stage2': 'Stage 2: hard negatives added; weighted terms.',
+    'detector': 'The detector, all its losses.',
+}
 _LOSSES = {
     'loss_long': 'long captions',
     'loss_short': 'short captions',
-    'loss_region': 'regions (x 0.1)',
-    'loss_hard_negative': 'hard negatives (x 0.5)',
+    'loss_region': 'regions',
+    'loss_hard_negative': 'hard negatives',
 }
 
 
@@ -46,7 +52,7 @@ def write_demo_report(
         Section('Scores on held-out scenes', _score_blocks(metrics, world)),
         Section('Detections by free text', _detections(out, detector, world, first_scene)),
         Section('Where a phrase is', _similarity_maps(out, model, world, first_scene)),
-        Section('What each stage adds', _stage_blocks(metrics)),
+        Section('What each loss adds', _stage_blocks(metrics)),
         Section('Loss curves', _curves(out)),
         Section(
             'Time and versions',
@@ -86,15 +92,14 @@ def _stage_blocks(metrics: dict[str, Any]) -> list[Block]:
         'retrieval_r1': 'image and long caption, R@1',
     }
     rows = [
-        {'after': name} | {label: metrics[key][score] for score, label in labels.items()}
-        for name, key in (
-            ('stage 1: global loss', 'stage1'),
-            ('stage 2: + region and hard-negative losses', 'pretrain'),
-        )
+        {'trained so far': ' + '.join(list(metrics['alignment'])[: i + 1])}
+        | {label: scores[key] for key, label in labels.items()}
+        for i, scores in enumerate(metrics['alignment'].values())
     ]
     return [
-        'Stage 1 learns from whole images and captions; stage 2 goes on with the same loss and adds regions and '
-        'phrases. It also trains longer: the difference is that of the stages, not of the losses alone.',
+        'Each part goes on from the weights of the one before and keeps its losses: stage 1 is the global loss alone, '
+        'stage 2 adds regions and then hard negatives. A later part has also trained longer, so a row differs from the '
+        'one above by more than its loss.',
         Table(rows),
     ]
 
@@ -136,7 +141,7 @@ def _similarity_maps(out: Path, model: FGCLIP, world: ShapesWorld, first_scene: 
 
 def _curves(out: Path) -> list[Block]:
     blocks: list[Block] = []
-    for stage, caption in (('stage1', 'Stage 1.'), ('stage2', 'Stage 2.'), ('detector', 'The detector, all losses.')):
+    for stage, caption in _STAGES.items():
         steps = [step for step in read_scalars(out / 'runs' / stage) if 'loss' in step]
         names = {key: label for key, label in _LOSSES.items() if steps and key in steps[0]} or {'loss': 'sum'}
         x = [step['step'] for step in steps]

@@ -4,13 +4,13 @@ import click
 
 #: About how many seconds each part takes on two cores; the bar's shares.
 SHARES = {
-    'stage 1': 60.0,
-    'stage 2': 330.0,
-    'alignment': 12.0,
+    'global loss': 60.0,
+    'region loss': 110.0,
+    'hard negatives': 170.0,
     'scenes': 6.0,
-    'detector': 140.0,
+    'detector': 150.0,
     'evaluation': 20.0,
-    'report': 8.0,
+    'report': 6.0,
 }
 
 
