@@ -1,11 +1,12 @@
 """The training step: features meet losses, every parameter learns, and a loss that is no number stops it."""
 
 import math
+import warnings
 from typing import Any
 
 import pytest
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -161,6 +162,21 @@ def test_loss__autocast_to_bfloat16_stays_close() -> None:
     for name, value in exact.items():
         assert half[name].dtype == torch.float32
         assert half[name].item() == pytest.approx(value.item(), rel=0.03), name
+
+
+def test_train_step__bfloat16_keeps_float32_weights_and_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmengine's wrapper refuses a CPU, but only there: told that there is a GPU, it works on one."""
+    monkeypatch.setattr('mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available', lambda: True)
+    pretrainer, batch = tiny_pretrainer(), region_batch((2, 0), (1,))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # a loss scale has no effect without a GPU
+        optimizer = AmpOptimWrapper(dtype='bfloat16', optimizer=torch.optim.AdamW(pretrainer.parameters(), lr=1e-3))
+    seen = []
+    pretrainer.clip.visual.blocks[0].attention.register_forward_hook(lambda *call: seen.append(call[2].dtype))
+    history = [pretrainer.train_step(batch, optimizer)['loss'].item() for _ in range(10)]
+    assert set(seen) == {torch.bfloat16}
+    assert {p.dtype for p in pretrainer.parameters()} == {torch.float32}
+    assert history[-1] < 0.8 * history[0]
 
 
 @torch.no_grad()
