@@ -161,7 +161,7 @@ def write_with_torch(content: Any, path: Path) -> None:
 
 
 def write_with_pickle(content: Any, path: Path) -> None:
-    path.write_bytes(pickle.dumps(content))
+    path.write_bytes(pickle.dumps(content, protocol=2))
 
 
 @pytest.mark.parametrize('write', [write_with_torch, write_with_pickle])
