@@ -249,7 +249,9 @@ def _probe_open_clip(name: str) -> dict[str, Any]:
 
 def _probe_fgdet(name: str) -> dict[str, Any]:
     facts = _import(name)
-    _ = import_module(name).FGCLIP
+    package = import_module(name)
+    for public in package.__all__:  # each loads the libraries that it stands on
+        getattr(package, public)
     return facts
 
 
