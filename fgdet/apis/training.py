@@ -213,7 +213,8 @@ def _set_amp(cfg: Config) -> None:
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if 'dtype' not in cfg.optim_wrapper:
         cfg.optim_wrapper.dtype = 'bfloat16' if torch.cuda.is_bf16_supported(including_emulation=False) else 'float16'
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    # bfloat16 has float32's range: only float16 needs its gradients scaled.
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic' if cfg.optim_wrapper.dtype == 'float16' else 1.0)
 
 
 def _set_auto_scale_lr(cfg: Config) -> None:

@@ -307,3 +307,13 @@ def test_default_runtime__each_run_has_its_own_curves(config: str) -> None:
         assert weight(training.train(config, work_dir=name)['checkpoint']) == 3.0
         assert len(list(Path(name).rglob('events.out.tfevents.*'))) == 1
         assert len(list(Path(name).rglob('scalars.json'))) == 1
+
+
+@pytest.mark.parametrize(('bf16', 'dtype', 'loss_scale'), [(True, 'bfloat16', 1.0), (False, 'float16', 'dynamic')])
+def test_amp__only_float16_scales_its_loss(monkeypatch, bf16, dtype, loss_scale):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda including_emulation: bf16)
+    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))))
+    training._set_amp(cfg)
+    wrapper = cfg.optim_wrapper
+    assert (wrapper.type, wrapper.dtype, wrapper.loss_scale) == ('AmpOptimWrapper', dtype, loss_scale)
