@@ -53,9 +53,9 @@ class DemoPlan:
 
 FULL = DemoPlan(
     global_iterations=60,
-    region_iterations=100,
-    hard_negative_iterations=160,
-    detector_iterations=400,
+    region_iterations=80,
+    hard_negative_iterations=130,
+    detector_iterations=350,
     detector_scenes=2000,
     held_out_scenes=300,
 )

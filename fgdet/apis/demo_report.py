@@ -70,7 +70,7 @@ def _score_blocks(metrics: dict[str, Any], world: ShapesWorld) -> list[Block]:
     text = (
         f'Objects have a colour, a pattern and a shape: {len(world.names)} compositions. The detector was trained with '
         f'boxes of {len(world.base_names)} of them (base); the other {len(world.novel_names)} (novel) it finds by name '
-        'alone.'
+        'alone. Pretraining has seen regions and phrases of all, as that of FG-CLIP has of everything.'
     )
     if metrics['quick']:
         text += ' This was a quick run: it shows that every part works, and its scores say nothing.'

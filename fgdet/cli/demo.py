@@ -5,10 +5,10 @@ import click
 #: About how many seconds each part takes on two cores; the bar's shares.
 SHARES = {
     'global loss': 60.0,
-    'region loss': 110.0,
-    'hard negatives': 170.0,
+    'region loss': 85.0,
+    'hard negatives': 135.0,
     'scenes': 6.0,
-    'detector': 150.0,
+    'detector': 130.0,
     'evaluation': 20.0,
     'report': 6.0,
 }
