@@ -14,7 +14,7 @@ from fgdet.utils.checks import UserError
 
 #: Seconds between two looks at a stage's numbers.
 POLL_SECONDS = 0.5
-# OpenMP's threads sleep while they wait: where other programs want the cores too, spinning made a step ten times slower.
+# Waiting OpenMP threads sleep: where other programs want the cores too, spinning makes a step ten times as long.
 _ENVIRONMENT = {'OMP_WAIT_POLICY': 'PASSIVE'}
 
 

@@ -6,7 +6,6 @@ without a file. Axes: H W image, N objects.
 
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from fgdet.datasets.shapes_render import COLOURS, PATTERNS, SHAPES
 from fgdet.datasets.shapes_scene import Scene, SceneObject, mask_box
 from fgdet.datasets.shapes_text import Mention, composition_split
 from fgdet.registry import DATASETS
+from fgdet.utils.files import write_bytes, write_json, write_text
 
 __all__ = [
     'COLOURS',
@@ -307,7 +307,8 @@ def write_coco(world: ShapesWorld, indices: Iterable[int], folder: str | Path, a
                 }
             )
     content = {'info': {}, 'images': images, 'annotations': annotations, 'categories': categories}
-    return _write_atomically(Path(ann_file), json.dumps(content).encode())
+    write_json(ann_file, content, indent=None)
+    return Path(ann_file)
 
 
 def write_records(world: ShapesWorld, indices: Iterable[int], folder: str | Path, records_file: str | Path) -> Path:
@@ -329,19 +330,12 @@ def write_records(world: ShapesWorld, indices: Iterable[int], folder: str | Path
     path = Path(records_file)
     lines = path.suffix == '.jsonl'
     content = ''.join(json.dumps(record) + '\n' for record in records) if lines else json.dumps(records)
-    return _write_atomically(path, content.encode())
+    write_text(path, content)
+    return path
 
 
 def _write_image(folder: Path, index: int, image: np.ndarray) -> str:
     file_name = f'{index:08d}.png'
     _, data = cv2.imencode('.png', image[..., ::-1], (cv2.IMWRITE_PNG_COMPRESSION, 1))
-    _write_atomically(folder / file_name, data.tobytes())
+    write_bytes(folder / file_name, data.tobytes())
     return file_name
-
-
-def _write_atomically(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    part.write_bytes(data)
-    part.replace(path)
-    return path

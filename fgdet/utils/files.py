@@ -42,19 +42,24 @@ def read_json(path: str | Path, what: str) -> Any:
         ) from error
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text in one step: a reader sees the old file or the whole new one. Missing folders are made."""
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file in one step: a reader sees the old file or the whole new one. Missing folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
     try:
-        with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
-            file.write(text)
+        with os.fdopen(descriptor, 'wb') as file:
+            file.write(data)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text, as :func:`write_bytes` does."""
+    write_bytes(path, text.encode('utf-8'))
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = 1) -> None:
