@@ -69,6 +69,6 @@ def test_forward__bad_boxes():
 
 
 def test_registry__builds_it_by_name():
-    pooler = MODELS.build(dict(type='RoIAlignPooler', output_size=2))
+    pooler = MODELS.build(dict(type='fgdet.RoIAlignPooler', output_size=2))
     assert isinstance(pooler, RoIAlignPooler)
     assert 'output_size=2, sampling_ratio=-1, aligned=True' in repr(pooler)
