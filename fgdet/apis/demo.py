@@ -18,6 +18,7 @@ from fgdet.apis.pretraining import evaluate_alignment
 from fgdet.apis.staged_run import Stage, run_stage, score_stage
 from fgdet.datasets.shapes_world import ShapesWorld, write_coco
 from fgdet.models.fg_clip import FGCLIP
+from fgdet.utils.checks import UserError
 from fgdet.utils.configs import config_file
 from fgdet.utils.files import write_json
 
@@ -86,11 +87,10 @@ def run_demo(out: str | Path, quick: bool, on_progress: Progress, seed: int = 0)
         ``detect``, ``seconds``, ``versions`` and how it was run.
 
     Raises:
-        UserError: a part failed; the message says which and where its log lies.
+        UserError: a part failed, and the message says which and where its log lies; or the folder will not do.
     """
     plan, out = QUICK if quick else FULL, Path(out)
-    for name in ('runs', 'data', 'fg_clip'):
-        shutil.rmtree(out / name, ignore_errors=True)
+    _clear(out)
     world, clock = ShapesWorld(seed=seed), _Clock(on_progress)
 
     checkpoint: Path | None = None
@@ -128,6 +128,24 @@ def run_demo(out: str | Path, quick: bool, on_progress: Progress, seed: int = 0)
     clock.seconds['total'] = round(sum(clock.seconds.values()), 1)
     write_json(out / 'metrics.json', metrics)
     return metrics
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier demo's data, weights and logs.
+
+    Raises:
+        UserError: folders of these names are there that no demo has made, or a run cannot be given the path.
+    """
+    if ',' in str(out.resolve()):
+        raise UserError(
+            f'out {out.resolve()}: a path with a comma reads as a list among the options of a run; choose another'
+        )
+    folders = [out / name for name in ('data', 'fg_clip', 'runs')]  # the last one is the sign of a demo
+    found = [folder for folder in folders if folder.exists()]
+    if found and not (out / 'runs' / 'stage1').is_dir():
+        raise UserError(f'out {out}: {found[0]} is there, and no demo has made it; choose another folder')
+    for folder in found:
+        shutil.rmtree(folder)
 
 
 class _Clock:

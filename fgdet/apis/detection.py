@@ -19,6 +19,7 @@ from fgdet.registry import MODELS
 from fgdet.structures.detections import Detections
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError, existing_file
+from fgdet.utils.configs import read_config
 from fgdet.utils.imports import import_quietly
 
 #: A path, an (H, W, 3) uint8 RGB array, or a PIL image.
@@ -60,7 +61,11 @@ class Detector:
         init_default_scope(cfg.get('default_scope', 'mmdet'))
         if 'model' not in cfg:
             raise UserError('detector config: it has no model')
-        model = MODELS.build(cfg.model)
+        try:
+            model = MODELS.build(cfg.model)
+        except (KeyError, TypeError) as error:
+            message = ' '.join(str(error.args[0] if error.args else error).split())
+            raise UserError(f'detector config: its model cannot be built ({message})') from error
         if not isinstance(model, OpenVocabularyRCNN):
             raise UserError(f'detector config: its model is a {type(model).__name__}, not a fgdet.OpenVocabularyRCNN')
         try:
@@ -99,11 +104,11 @@ class Detector:
             one :class:`Detections` an image, boxes in pixels of the original image; a list for a single image too.
 
         Raises:
-            UserError: a path holds no image.
-            ValueError: an array is of another form, or the threshold is out of range.
+            UserError: a path holds no image, an image is too narrow to be resized, or the threshold is out of range.
+            ValueError: an array is of another form.
         """
         if not 0 <= score_threshold <= 1:
-            raise ValueError(f'score_threshold: expected 0..1, got {score_threshold}')
+            raise UserError(f'score_threshold: expected 0..1, got {score_threshold}')
         if isinstance(images, str | Path | np.ndarray | Image.Image):
             images = [images]
         return [self._detect_one(load_image(image)).filter(score_threshold) for image in images]
@@ -112,7 +117,10 @@ class Detector:
     def _detect_one(self, image: np.ndarray) -> Detections:
         """(H, W, 3) uint8 RGB -> its detections."""
         height, width = image.shape[:2]
-        inputs = self._pipeline(dict(img=np.ascontiguousarray(image[..., ::-1]), img_id=0))
+        try:
+            inputs = self._pipeline(dict(img=np.ascontiguousarray(image[..., ::-1]), img_id=0))
+        except cv2.error as error:  # a side that would become less than a pixel
+            raise UserError(f'image of {width} x {height} pixels: too narrow to be resized for the detector') from error
         found = self.model.test_step(pseudo_collate([inputs]))[0].pred_instances.cpu().numpy()
         boxes = found.bboxes.clip(0, [width, height, width, height])
         return Detections(boxes, found.scores, found.labels, [self.vocabulary.names[label] for label in found.labels])
@@ -127,14 +135,18 @@ def load_image(image: ImageInput) -> np.ndarray:
     """
     if isinstance(image, str | Path):
         data = np.fromfile(existing_file(image, 'image'), dtype=np.uint8)
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None  # as mmdet reads it, EXIF included
+        try:
+            decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None  # as mmdet reads it, EXIF included
+        except cv2.error as error:
+            raise UserError(f'image {image}: OpenCV refuses it ({" ".join(error.err.split())})') from error
         if decoded is None:
             raise UserError(f'image {image}: it cannot be read as an image; is it one, and complete?')
         return decoded[..., ::-1]
     if isinstance(image, Image.Image):
         return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
-    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        found = f'{image.shape} {image.dtype}' if isinstance(image, np.ndarray) else type(image).__name__
+    is_array = isinstance(image, np.ndarray)
+    if not is_array or image.ndim != 3 or image.shape[2] != 3 or image.size == 0 or image.dtype != np.uint8:
+        found = f'{image.shape} {image.dtype}' if is_array else type(image).__name__
         raise ValueError(f'image: expected a path, a PIL image or an (H, W, 3) uint8 RGB array, got {found}')
     return image
 
@@ -143,7 +155,7 @@ def _read_config(config: str | Path | Config | None, content: dict[str, Any], ch
     if isinstance(config, Config):
         return config
     if config is not None:
-        return Config.fromfile(str(existing_file(config, 'config')))
+        return read_config(config)
     text = content.get('meta', {}).get('cfg') if isinstance(content.get('meta'), dict) else None
     if not text:
         raise UserError(f'checkpoint {checkpoint}: it holds no config; give the one that it was trained with')
@@ -172,4 +184,9 @@ def _device(name: str) -> torch.device:
         raise UserError(f"device {name!r}: torch knows no such device; give 'auto', 'cpu' or 'cuda'") from error
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise UserError(f"device {name!r}: torch sees no GPU here; give 'auto' or 'cpu'")
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {name!r}: torch cannot compute on it here ({reason}); give 'auto' or 'cpu'") from error
     return device

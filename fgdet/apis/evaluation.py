@@ -28,4 +28,8 @@ def score_ov_coco(
     vocabulary = Vocabulary.from_file(split) if split else None
     if vocabulary and not (vocabulary.base or vocabulary.novel):
         raise UserError(f'split file {split}: neither base nor novel names; give {{"base": [...], "novel": [...]}}')
-    return evaluate_ov_coco(load_annotations(ann), load_results(pred), vocabulary, iou_type)
+    annotations, predictions = load_annotations(ann), load_results(pred)
+    try:
+        return evaluate_ov_coco(annotations, predictions, vocabulary, iou_type)
+    except UserError as error:
+        raise UserError(f'prediction file {pred}, annotation file {ann}: {error}') from error

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from fgdet.apis.detection import Detector, load_image
@@ -102,16 +103,24 @@ class FileWriter:
             try:
                 image = load_image(path)
                 (detections,) = detector.detect(image, score_threshold)
-            except UserError as error:
-                yield FileResult(path, None, str(error))
+            except (UserError, OSError) as error:
+                reason = str(error)
+                yield FileResult(path, None, reason if str(path) in reason else f'{path}: {reason}')
                 continue
             height, width = image.shape[:2]
             picture = draw_detections(image, detections, color_names=self.vocabulary.names)
-            Image.fromarray(picture).save(self.folder / self._picture_name(path), quality=92)
+            self._save(picture, self.folder / self._picture_name(path))
             image_id = len(self._images) + 1
             self._images.append({'id': image_id, 'file_name': str(path), 'width': width, 'height': height})
             self._annotations += detections.to_coco(image_id, range(1, len(self.vocabulary) + 1))
             yield FileResult(path, detections, None)
+
+    @staticmethod
+    def _save(picture: np.ndarray, path: Path) -> None:
+        try:
+            Image.fromarray(picture).save(path, quality=92)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
     def _picture_name(self, path: Path) -> str:
         """``<stem>.jpg``, or ``<stem>-2.jpg`` for the second image of that name."""

@@ -1,12 +1,14 @@
 """Runs of mmengine from a config file: the logic of ``fgdet train``, ``fgdet test`` and the scripts in ``tools``."""
 
+import errno
 import inspect
 import itertools
 import math
 import os
 import time
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner
 
 from fgdet.checkpoints.loading import read_state_file
+from fgdet.engine.hooks.complete_checkpoint import CompleteCheckpointHook
 from fgdet.utils.checks import NonFiniteLossError, UserError, existing_file
+from fgdet.utils.configs import read_config
 from fgdet.utils.files import write_json
 
 _RUN_NUMBERS = itertools.count(1)
@@ -64,8 +68,8 @@ def train(
         beginning; ``seconds`` of this call.
 
     Raises:
-        UserError: the config, an option or a checkpoint is wrong in a way that the message says how to mend; or the
-            loss is no longer a number, and ``non_finite_batch.json`` in the work_dir names the batch.
+        UserError: the config, an option or a checkpoint is wrong in a way that the message says how to mend; the disk
+            is full; or the loss is no longer a number, and ``non_finite_batch.json`` in the work_dir names the batch.
     """
     start = time.perf_counter()
     cfg = load_config(config, work_dir, cfg_options, launcher)
@@ -76,9 +80,13 @@ def train(
     if resume is not None:
         cfg.resume = True
         cfg.load_from = None if str(resume) == 'auto' else str(resume)
+    _require(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'train with')
     runner = _build_runner(cfg)
+    if resume is not None:
+        runner.register_hook(CompleteCheckpointHook(cfg.load_from or f'the last one in {runner.work_dir}'))
     try:
-        runner.train()
+        with _explained(cfg):
+            runner.train()
     except NonFiniteLossError as error:
         raise _record_non_finite(runner, error) from error
     return {
@@ -123,15 +131,15 @@ def test(
         raise UserError(f'out {out}: predictions are pickled; give a file that ends in .pkl')
     if show_dir is not None:
         _set_show_dir(cfg, Path(show_dir))
-    for key in ('test_dataloader', 'test_evaluator', 'test_cfg'):
-        if cfg.get(key) is None:
-            raise UserError(f'config {cfg.filename}: it has no {key}, so there is nothing to test')
+    _require(cfg, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), 'test')
     runner = _build_runner(cfg)
+    runner.register_hook(CompleteCheckpointHook(str(checkpoint)))
     if out is not None:
         from mmdet.evaluation import DumpDetResults  # mmdet is heavy, and only this option needs it here
 
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(out)))
-    return runner.test()
+    with _explained(cfg):
+        return runner.test()
 
 
 def load_config(
@@ -145,7 +153,7 @@ def load_config(
     Raises:
         UserError: the file is missing or is no valid config, an option fits nothing in it, or there is no work_dir.
     """
-    cfg = config.copy() if isinstance(config, Config) else _read_config(Path(config))
+    cfg = config.copy() if isinstance(config, Config) else read_config(config)
     _merge_options(cfg, cfg_options or {})
     if launcher not in LAUNCHERS:
         raise UserError(f'launcher {launcher!r}: choose one of {", ".join(LAUNCHERS)}')
@@ -162,6 +170,8 @@ def load_config(
 def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
     """Read ``key=value`` pairs as mmengine's configs do: numbers, true, false, none, and lists as ``[a,b]`` or ``a,b``.
 
+    Spaces in a single value stay, as a path needs them.
+
     Raises:
         UserError: a pair has no ``=`` or no key.
     """
@@ -172,16 +182,11 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
         return {}
     parser = ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    return parser.parse_args(['--cfg-options', *pairs]).cfg_options
-
-
-def _read_config(path: Path) -> Config:
-    existing_file(path, 'config')
-    try:
-        return Config.fromfile(str(path))
-    except Exception as error:  # a config is Python of the user's: it may raise anything
-        message = ' '.join(str(error).split('\n', 1)[0].split())
-        raise UserError(f'config {path}: {type(error).__name__}: {message}') from error
+    options = parser.parse_args(['--cfg-options', *pairs]).cfg_options
+    for key, _, text in (pair.partition('=') for pair in pairs):
+        if isinstance(options[key], str) and not text.startswith(('[', '(')):
+            options[key] = text.strip('\'"')  # mmengine takes the spaces out
+    return options
 
 
 def _merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -252,11 +257,32 @@ def _build_runner(cfg: Config) -> Runner:
         cfg.visualizer.name = cfg.experiment_name
     # mmengine's own loader falls back to running whatever code a checkpoint holds.
     CheckpointLoader.register_scheme(prefixes='', loader=_load_local, force=True)
-    try:
+    with _explained(cfg):
         return _runner_class(cfg).from_cfg(cfg)
-    except KeyError as error:
-        if 'is not in the' in str(error):  # the registry's words for an unknown type
-            raise UserError(f'config {cfg.filename}: {" ".join(str(error.args[0]).split())}') from error
+
+
+def _require(cfg: Config, keys: Sequence[str], what: str) -> None:
+    for key in keys:
+        if cfg.get(key) is None:
+            raise UserError(f'config {cfg.filename}: it has no {key}, so there is nothing to {what}')
+
+
+@contextmanager
+def _explained(cfg: Config) -> Iterator[None]:
+    """Say in one line what a user can mend: an unknown type or argument, also of parts built late, and a full disk."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        message = ' '.join(str(error.args[0] if error.args else '').split())
+        # the registry's words for an unknown type, Python's for an argument
+        if any(words in message for words in ('is not in the', '__init__() got an unexpected', '__init__() missing')):
+            raise UserError(f'config {cfg.filename}: {message}') from error
+        raise
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UserError(
+                f'work_dir {cfg.work_dir}: its disk is full; free some space and go on with --resume'
+            ) from error
         raise
 
 

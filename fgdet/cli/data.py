@@ -8,10 +8,12 @@ def command() -> None:
     """Make and look at training data."""
 
 
-@command.command('from-coco')
+@command.command('from-coco', short_help='COCO-form annotations to pretraining records.')
 @click.argument('ann_file')
 @click.option('--out', required=True, help='Records file to write, JSON.')
-@click.option('--negatives', default=10, show_default=True, help='Hard negatives of each region.')
+@click.option(
+    '--negatives', type=click.IntRange(min=0), default=10, show_default=True, help='Hard negatives of each region.'
+)
 @click.option('--seed', default=0, show_default=True, help='Seed of the choice of negatives.')
 @click.option('--json', 'json_file', help='Write counts to this file.')
 def from_coco(ann_file: str, out: str, negatives: int, seed: int, json_file: str | None) -> None:

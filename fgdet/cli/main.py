@@ -1,7 +1,9 @@
 """The ``fgdet`` command: a group whose subcommands are imported only when they are called."""
 
+import signal
 import sys
 from importlib import import_module
+from types import FrameType
 
 import click
 
@@ -45,11 +47,17 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: exit 0 on success, 2 on a usage error, 1 on failure with one line that names the fix."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         cli()
     except (UserError, OSError) as error:
         click.echo(f'fgdet: error: {error}', err=True)
         sys.exit(1)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Leave by an exception where we are told to end, so that results are saved and processes of ours end too."""
+    sys.exit(128 + number)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,9 @@
 """Region-text records from COCO-form annotations: texts made of category names, true and poor."""
 
+import math
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +34,13 @@ def records_from_coco(
         one record for each image, in the order of the file; ``f_path`` is the image's ``file_name``.
 
     Raises:
-        UserError: the file is missing, is no JSON, or lacks images, annotations or categories.
+        UserError: the file is missing, is no JSON, lacks images, annotations or categories, or an entry of them is bad.
     """
     content = read_json(ann_file, 'annotation file')
     for field in ('images', 'annotations', 'categories'):
         if not isinstance(content, dict) or not isinstance(content.get(field), list):
             raise UserError(f'annotation file {ann_file}: it has no list "{field}"; give a COCO instances file')
+    _check_entries(content, f'annotation file {ann_file}')
     categories = {c['id']: c for c in content['categories']}
     boxes: dict[int, list[dict[str, Any]]] = {}
     for annotation in content['annotations']:
@@ -50,6 +53,42 @@ def records_from_coco(
         if found:
             records.append(_record(image, found, categories, num_negatives, rng))
     return records
+
+
+def _check_entries(content: dict[str, list[Any]], where: str) -> None:
+    """Raise UserError for the first entry that lacks a field or has a wrong value."""
+    known = {c.get('id') for c in content['categories'] if isinstance(c, dict) and isinstance(c.get('id'), int | str)}
+    checks: dict[str, dict[str, Callable[[Any], bool]]] = {
+        'images': dict(id=_is_id, file_name=_is_text, width=_is_length, height=_is_length),
+        'categories': dict(id=_is_id, name=_is_text),
+        'annotations': dict(image_id=_is_id, category_id=lambda value: _is_id(value) and value in known, bbox=_is_box),
+    }
+    for key, fields in checks.items():
+        for position, entry in enumerate(content[key]):
+            for field, is_good in fields.items():
+                value = entry.get(field) if isinstance(entry, dict) else None
+                if not is_good(value):
+                    raise UserError(f'{where}: {key}[{position}] has {value!r} for its {field}')
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_length(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))
 
 
 def _record(

@@ -18,7 +18,7 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
 
     Raises:
         UserError: no such file, not JSON, or one of ``images``, ``categories``, ``annotations`` or of the fields in
-            them is missing.
+            them is missing, or a box is none.
     """
     annotations = read_json(path, 'annotation file')
     where = f'annotation file {path}'
@@ -31,6 +31,11 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
             missing = [field for field in fields if not isinstance(entry, dict) or field not in entry]
             if missing:
                 raise UserError(f'{where}: {key}[{position}] has no {missing[0]!r}')
+            if key == 'annotations' and not _is_box(entry['bbox']):
+                raise UserError(
+                    f'{where}: annotations[{position}].bbox: expected four finite numbers x, y, width >= 0, '
+                    f'height >= 0, got {entry["bbox"]!r}'
+                )
     return annotations
 
 

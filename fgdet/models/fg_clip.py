@@ -110,10 +110,12 @@ class FGCLIP(nn.Module):
 
     def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
         """Global image features: (B, 3, H, W) normalised pixels -> (B, d); ``normalize`` scales rows to length 1."""
+        self._check_pixels(pixels)
         return _maybe_normalize(self.visual(pixels), normalize)
 
     def encode_dense(self, pixels: Tensor, normalize: bool = False) -> Tensor:
         """Dense features: (B, 3, H, W) -> (B, d, h, w), h = H / patch, w = W / patch; H and W need not be equal."""
+        self._check_pixels(pixels)
         dense = self.visual.forward_intermediates(pixels).dense
         assert dense is not None
         return _maybe_normalize(dense, normalize)
@@ -174,6 +176,12 @@ class FGCLIP(nn.Module):
         (folder / 'preprocessor_config.json').write_text(json.dumps(preprocessor, indent=2) + '\n')
         if self._tokenizer is not None or self.text.vocab_size == 49408:
             self.tokenizer.save(folder)
+
+    def _check_pixels(self, pixels: Tensor) -> None:
+        """Raise ValueError unless the shape is (B, 3, H, W) with room for a patch; what is left of one is cut off."""
+        shape = tuple(pixels.shape)
+        if len(shape) != 4 or shape[1] != 3 or min(shape[2:]) < self.patch_size:
+            raise ValueError(f'pixels: expected (B, 3, H, W) with H and W at least {self.patch_size}, got {shape}')
 
     def _load(self, state: dict[str, Tensor], source: str | Path) -> None:
         own = self.state_dict()

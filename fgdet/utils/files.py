@@ -43,8 +43,19 @@ def read_json(path: str | Path, what: str) -> Any:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file in one step: a reader sees the old file or the whole new one. Missing folders are made."""
+    """Write a file in one step: a reader sees the old file or the whole new one. Missing folders are made.
+
+    Raises:
+        OSError: the file cannot be written, for example as the disk is full; the error names it.
+    """
     path = Path(path)
+    try:
+        _write_whole(path, data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_whole(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
     try:

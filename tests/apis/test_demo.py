@@ -7,6 +7,7 @@ import pytest
 from fgdet.apis.demo import FULL, _pretraining_stages, run_demo
 from fgdet.cli.demo import SHARES
 from fgdet.datasets.shapes_world import ShapesWorld
+from fgdet.utils.checks import UserError
 
 
 def test_pretraining_stages__no_scene_comes_twice(tmp_path):
@@ -14,6 +15,16 @@ def test_pretraining_stages__no_scene_comes_twice(tmp_path):
     starts = [stage.options['train_dataloader.dataset.start'] for stage in stages]
     ends = [start + 48 * stage.iterations for start, stage in zip(starts, stages, strict=True)]
     assert starts == [0, *ends[:-1]]
+
+
+def test_run_demo__deletes_nothing_that_no_demo_has_made(tmp_path):
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'mine.txt').write_text('dear')
+    with pytest.raises(UserError, match='data is there, and no demo has made it'):
+        run_demo(tmp_path, True, lambda part, done, line: None)
+    assert (tmp_path / 'data' / 'mine.txt').read_text() == 'dear'
+    with pytest.raises(UserError, match='comma'):
+        run_demo(tmp_path / 'a,b', True, lambda part, done, line: None)
 
 
 @pytest.mark.slow

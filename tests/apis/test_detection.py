@@ -161,6 +161,7 @@ def test_from_pretrained__config_beside_the_stored_one(checkpoint: Path, tmp_pat
         ),
         (dict(cfg=detector_config().pretty_text.split('test_dataloader')[0]), 'no test_dataloader.dataset.pipeline'),
         (dict(cfg='a = 1'), 'it has no model'),
+        (dict(cfg="model = dict(type='Nothing')"), 'cannot be built .*Nothing is not in the'),
     ],
 )
 def test_from_pretrained__refuses_a_config_that_does_not_fit(tmp_path: Path, meta: dict, message: str) -> None:
@@ -176,6 +177,7 @@ def test_from_pretrained__refuses_missing_and_damaged_files(checkpoint: Path, tm
         (None, tmp_path / 'none.pth', 'none.pth: no such file'),
         (None, tmp_path / 'damaged.pth', 'cannot be read as weights'),
         (tmp_path / 'none.py', checkpoint, 'config .*no such file'),
+        (tmp_path / 'damaged.pth', checkpoint, 'config .*damaged.pth: '),
     ):
         with pytest.raises(UserError, match=message):
             Detector.from_pretrained(config, path)
@@ -184,3 +186,15 @@ def test_from_pretrained__refuses_missing_and_damaged_files(checkpoint: Path, tm
 def test_from_pretrained__refuses_an_unknown_device(checkpoint: Path) -> None:
     with pytest.raises(UserError, match="device 'gpu': torch knows no such device"):
         Detector.from_pretrained(checkpoint=checkpoint, device='gpu')
+
+
+def test_detect__refuses_an_image_without_room_for_a_pixel(detector: Detector) -> None:
+    with pytest.raises(UserError, match='3000 x 2 pixels: too narrow'):
+        detector.detect(np.zeros((2, 3000, 3), dtype=np.uint8))
+    with pytest.raises(ValueError, match=r'got \(0, 5, 3\) uint8'):
+        detector.detect(np.zeros((0, 5, 3), dtype=np.uint8))
+
+
+def test_from_pretrained__refuses_a_device_that_computes_nothing(checkpoint: Path) -> None:
+    with pytest.raises(UserError, match="device 'meta': torch cannot compute on it"):
+        Detector.from_pretrained(checkpoint=checkpoint, device='meta')

@@ -22,6 +22,7 @@ from fgdet.apis import training
 from fgdet.cli.test import command as evaluation_command
 from fgdet.cli.train import command as training_command
 from fgdet.utils.checks import UserError
+from fgdet.utils.imports import import_quietly
 
 
 @MODELS.register_module()
@@ -214,7 +215,10 @@ def test_test__draws_and_writes_the_detections(config: str) -> None:
     Path('annotations.json').write_text(json.dumps(annotations), encoding='utf-8')
     for image in images:
         cv2.imwrite(image['file_name'], np.zeros((64, 64, 3), np.uint8))
-    torch.save({'state_dict': {}}, 'untrained.pth')
+    import_quietly('mmdet.models')
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detector = MODELS.build(Config.fromfile('detector.py').model)
+    torch.save({'state_dict': detector.state_dict()}, 'untrained.pth')
 
     metrics = training.test('detector.py', 'untrained.pth', out='predictions.pkl', show_dir='pictures')
 
@@ -234,6 +238,10 @@ def test_test__draws_and_writes_the_detections(config: str) -> None:
         (('toy.py', '--cfg-options', 'loader.batch_size=1'), r"a run reads no setting 'loader'"),
         (('toy.py', '--cfg-options', 'log_level.x=1'), r'log_level\.x=1: it does not fit the config'),
         (('toy.py', '--cfg-options', 'model.type=Nothing'), r'toy\.py: Nothing is not in the'),
+        (('toy.py', '--cfg-options', 'model.nothing=1'), r"toy\.py: .*unexpected keyword argument 'nothing'"),
+        (('toy.py', '--cfg-options', 'train_cfg.nothing=1'), r"toy\.py: .*unexpected keyword argument 'nothing'"),
+        (('toy.py', '--cfg-options', 'train_dataloader.dataset.type=Nothing'), r'toy\.py: Nothing is not in the'),
+        (('toy.py', '--cfg-options', 'train_dataloader=None'), r'toy\.py: it has no train_dataloader'),
         (('toy.py', '--cfg-options', 'runner_type=Nothing'), r"runner_type 'Nothing'"),
         (('toy.py', '--auto-scale-lr'), r'base_batch_size'),
         pytest.param(
@@ -317,3 +325,31 @@ def test_amp__only_float16_scales_its_loss(monkeypatch, bf16, dtype, loss_scale)
     training._set_amp(cfg)
     wrapper = cfg.optim_wrapper
     assert (wrapper.type, wrapper.dtype, wrapper.loss_scale) == ('AmpOptimWrapper', dtype, loss_scale)
+
+
+@pytest.mark.parametrize(
+    ('state', 'message'),
+    [({'other': torch.ones(1)}, '1 of 1 weights are missing: weight'), ({'weight': torch.ones(2)}, 'size mismatch')],
+)
+def test_checkpoint_of_another_model__is_neither_scored_nor_resumed(
+    config: str, state: dict[str, Tensor], message: str
+) -> None:
+    torch.save({'meta': {'epoch': 1, 'iter': 1}, 'state_dict': state}, 'other.pth')
+    with pytest.raises(UserError, match=rf'checkpoint other\.pth: it does not fit .*{message}'):
+        training.test(config, 'other.pth')
+    with pytest.raises(UserError, match=rf'checkpoint other\.pth: it does not fit .*{message}'):
+        training.train(config, resume='other.pth')
+
+
+def test_train__a_full_disk_is_said_in_one_line(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(training.Runner, 'save_checkpoint', full)
+    with pytest.raises(UserError, match=r'work_dir .*toy: its disk is full; .* --resume'):
+        training.train(config)
+
+
+def test_parse_cfg_options__a_path_keeps_its_spaces() -> None:
+    options = training.parse_cfg_options(['a=/my data/x (1)', 'b= 3', "c='two words'", 'd=[p q,2]'])
+    assert options == {'a': '/my data/x (1)', 'b': 3, 'c': 'two words', 'd': ['pq', 2]}

@@ -1,6 +1,7 @@
 """Records made from COCO-form annotations, on a file small enough to work by hand."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,23 @@ def test_records__not_an_instances_file(tmp_path):
     path.write_text('{"images": []}')
     with pytest.raises(UserError, match='annotations'):
         records_from_coco(path)
+
+
+@pytest.mark.parametrize(
+    ('key', 'field', 'value'),
+    [
+        ('images', 'file_name', None),
+        ('images', 'width', 0),
+        ('categories', 'name', ' '),
+        ('annotations', 'bbox', [1, 2]),
+        ('annotations', 'bbox', None),
+        ('annotations', 'category_id', 123),
+        ('annotations', 'category_id', []),
+    ],
+)
+def test_records__a_bad_entry_is_named(ann_file, key, field, value):
+    content = json.loads(Path(ann_file).read_text())
+    content[key][0][field] = value
+    Path(ann_file).write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf'{key}\[0\] has .* for its {field}'):
+        records_from_coco(ann_file)

@@ -73,6 +73,10 @@ def test_load_results__refuses_what_is_no_list(tmp_path):
         ({'images': [{}], 'categories': [], 'annotations': []}, r"images\[0\] has no 'id'"),
         ({'images': [], 'categories': [{'id': 1}], 'annotations': []}, r"categories\[0\] has no 'name'"),
         ({'images': [], 'categories': [], 'annotations': [1]}, r'annotations\[0\] has no'),
+        (
+            {'images': [], 'categories': [], 'annotations': [{'image_id': 1, 'category_id': 1, 'bbox': [1, 2]}]},
+            r'annotations\[0\]\.bbox: expected four',
+        ),
     ],
 )
 def test_load_annotations__refuses(tmp_path, content, message):

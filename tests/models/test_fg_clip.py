@@ -143,3 +143,11 @@ def test_checkpoint__argument_loads_weights_of_the_same_sizes(tmp_path: Path) ->
     model.save_pretrained(tmp_path)
     loaded = FGCLIP(vision=TINY_VISION, text=TINY_TEXT, checkpoint=str(tmp_path))
     torch.testing.assert_close(loaded.state_dict(), model.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('shape', [(3, 32, 32), (1, 1, 32, 32), (1, 32, 32, 3), (1, 3, 0, 0), (1, 3, 4, 32)])
+def test_encode__refuses_pixels_of_another_shape(shape: tuple[int, ...]) -> None:
+    model = tiny_clip()
+    for encode in (model.encode_image, model.encode_dense, lambda pixels: model.encode_regions(pixels, [])):
+        with pytest.raises(ValueError, match='pixels: expected'):
+            encode(torch.zeros(shape))

@@ -26,3 +26,10 @@ def test_read_json__says_where_it_is_broken(tmp_path):
     path.write_text('{"a": 1,\n "b" 2}')
     with pytest.raises(UserError, match=r'annotation file .*a\.json: not JSON .* line 2'):
         read_json(path, 'annotation file')
+
+
+def test_write_text__an_error_names_the_file_that_was_meant(tmp_path):
+    (tmp_path / 'a').mkdir()
+    with pytest.raises(OSError, match=r"/a'$"):
+        write_text(tmp_path / 'a', 'a folder is there')
+    assert [entry.name for entry in tmp_path.iterdir()] == ['a']

@@ -112,7 +112,10 @@ def category_ids_of(names: Sequence[str], categories: Sequence[dict[str, Any]]) 
     missing = [name for name in names if name not in ids]
     if missing:
         shown = ', '.join(map(repr, missing[:5])) + (' ...' if len(missing) > 5 else '')
-        raise UserError(f'annotations: {len(missing)} of {len(names)} class names have no category: {shown}')
+        raise UserError(
+            f'annotations: {len(missing)} of {len(names)} class names have no category: {shown}; '
+            'is this the split of this file?'
+        )
     return [ids[name] for name in names]
 
 
