@@ -114,7 +114,10 @@ class FGCLIP(nn.Module):
         return _maybe_normalize(self.visual(pixels), normalize)
 
     def encode_dense(self, pixels: Tensor, normalize: bool = False) -> Tensor:
-        """Dense features: (B, 3, H, W) -> (B, d, h, w), h = H / patch, w = W / patch; H and W need not be equal."""
+        """Dense features: (B, 3, H, W) -> (B, d, h, w), h = H // patch, w = W // patch; H and W need not be equal.
+
+        What a patch does not fill at the right and bottom border is left out, as in the official code.
+        """
         self._check_pixels(pixels)
         dense = self.visual.forward_intermediates(pixels).dense
         assert dense is not None
