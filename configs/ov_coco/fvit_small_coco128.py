@@ -33,6 +33,8 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val2017.json')
 test_evaluator = val_evaluator
 
+# 2,700 steps (a cosine of 1,500 and one of 1,200) gave base AP50 0.67 on its own 128 photographs and next
+# to nothing on others.
 max_iters = 3000
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')
