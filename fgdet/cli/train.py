@@ -1,13 +1,12 @@
 """``fgdet train``: parse, call :func:`fgdet.apis.training.train`, print."""
 
-import os
-
 import click
+
+from fgdet.cli.run_options import read_run_options, run_options
 
 
 @click.command()
 @click.argument('config')
-@click.argument('more_options', nargs=-1, metavar='')
 @click.option('--work-dir', help='Folder for logs and checkpoints.  [default: work_dirs/<config name>]')
 @click.option('--amp', is_flag=True, help='Mixed precision: bfloat16 where the GPU can, else float16.')
 @click.option('--auto-scale-lr', is_flag=True, help='Scale the learning rate with the batch size of all GPUs.')
@@ -18,17 +17,7 @@ import click
     metavar='[CHECKPOINT|auto]',
     help='Go on from a checkpoint; without a value, from the latest in the work dir.',
 )
-@click.option(
-    '--cfg-options', multiple=True, metavar='KEY=VALUE ...', help='Settings that replace those of the config.'
-)
-@click.option(
-    '--launcher',
-    type=click.Choice(['none', 'pytorch', 'slurm', 'mpi']),
-    default='none',
-    show_default=True,
-    help='What started the processes of a distributed run.',
-)
-@click.option('--local_rank', '--local-rank', type=int, hidden=True)
+@run_options
 @click.option('--json', 'json_file', help='Write what was done, and where it lies, to this file.')
 def command(
     config: str,
@@ -43,20 +32,16 @@ def command(
     json_file: str | None,
 ) -> None:
     """Run the training that CONFIG describes."""
-    from fgdet.apis.training import parse_cfg_options, train
+    from fgdet.apis.training import train
     from fgdet.utils.files import write_json
 
-    if more_options and not cfg_options:
-        raise click.UsageError(f'unexpected argument: {more_options[0]}')
-    if local_rank is not None:
-        os.environ.setdefault('LOCAL_RANK', str(local_rank))
     result = train(
         config,
         work_dir=work_dir,
         amp=amp,
         auto_scale_lr=auto_scale_lr,
         resume=resume,
-        cfg_options=parse_cfg_options([*cfg_options, *more_options]),
+        cfg_options=read_run_options(cfg_options, more_options, local_rank),
         launcher=launcher,
     )
     if json_file:

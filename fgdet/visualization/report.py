@@ -41,8 +41,7 @@ th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; }
 tbody tr:hover { background: var(--card); }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; margin: 1rem 0; }
 figure { margin: 0; padding: .6rem; box-sizing: content-box; border: 1px solid var(--line); border-radius: 8px;
-  background: var(--card);
-  max-width: calc(100% - 1.4rem); }
+  background: var(--card); max-width: calc(100% - 1.4rem); }
 figcaption { padding: .5rem .1rem 0; }
 img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
 """

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor
 
@@ -138,14 +139,15 @@ class FGCLIPPretrainer(BaseModel):
         """
         vision = self.clip.visual.forward_intermediates(inputs, pooled=True)
         regions = self.clip.pool_regions(vision.dense, [s.boxes for s in data_samples])
-        pooled = _normalize(vision.pooled)
+        images = F.normalize(vision.pooled, dim=-1)
+        long = self.clip.encode_text(torch.stack([s.long_ids for s in data_samples]), long=True, normalize=True)
+        short = self.clip.encode_text(torch.stack([s.short_ids for s in data_samples]), normalize=True)
+        hard = self.clip.encode_text(torch.cat([s.hard_ids for s in data_samples]), normalize=True)
+        region_rows = F.normalize(regions, dim=-1).split([len(s.boxes) for s in data_samples])
+        hard_rows = hard.split([len(s.hard_ids) for s in data_samples])
         for i, sample in enumerate(data_samples):
-            sample.image_feature = pooled[i]
-            sample.long_feature = self.clip.encode_text(sample.long_ids[None], long=True, normalize=True)[0]
-            sample.short_feature = self.clip.encode_text(sample.short_ids[None], normalize=True)[0]
-            sample.hard_features = self.clip.encode_text(sample.hard_ids, normalize=True)
-        for sample, rows in zip(data_samples, regions.split([len(s.boxes) for s in data_samples]), strict=True):
-            sample.region_features = _normalize(rows)
+            sample.image_feature, sample.long_feature, sample.short_feature = images[i], long[i], short[i]
+            sample.region_features, sample.hard_features = region_rows[i], hard_rows[i]
         return data_samples
 
     def _global_losses(self, images: Tensor, long: Tensor, short: Tensor) -> dict[str, Tensor]:
@@ -165,7 +167,3 @@ def _offset_indices(data_samples: Sequence[RegionTextSample]) -> Tensor:
         rows.append(sample.hard_regions + offset)
         offset += len(sample.boxes)
     return torch.cat(rows)
-
-
-def _normalize(features: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(features, dim=-1)
