@@ -34,6 +34,7 @@ class TextTransformer(nn.Module):
         long_context_length: most tokens of a long text.
         eos_token_id: id of the end-of-text token. It has no silent fallback: a wrong one pools the wrong token.
         gradient_checkpointing: keep only the blocks' inputs for the backward pass and compute the rest again.
+        activation: ``quick_gelu`` as OpenAI's CLIP and FG-CLIP, or ``gelu`` as most of open_clip's own weights.
 
     Raises:
         ValueError: ``eos_token_id`` is outside the vocabulary.
@@ -51,6 +52,7 @@ class TextTransformer(nn.Module):
         long_context_length: int = 248,
         eos_token_id: int = 49407,
         gradient_checkpointing: bool = False,
+        activation: str = 'quick_gelu',
     ) -> None:
         super().__init__()
         if not 0 <= eos_token_id < vocab_size:
@@ -65,6 +67,7 @@ class TextTransformer(nn.Module):
         self.long_context_length = long_context_length
         self.eos_token_id = eos_token_id
         self.gradient_checkpointing = gradient_checkpointing
+        self.activation = activation
 
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.position_embedding = nn.Parameter(torch.empty(context_length, width))
@@ -72,7 +75,9 @@ class TextTransformer(nn.Module):
         # the published checkpoints carry and that we keep, so that a checkpoint survives a round trip byte for byte.
         self.position_embedding_ori = nn.Parameter(torch.empty(long_context_length, width))
         self.position_embedding_res = nn.Parameter(torch.empty(long_context_length, width))
-        self.blocks = nn.ModuleList(TransformerBlock(width, num_heads, mlp_width) for _ in range(num_layers))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(width, num_heads, mlp_width, activation) for _ in range(num_layers)
+        )
         self.final_norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.projection = nn.Linear(width, output_dim, bias=False)
         self.long_projection = nn.Linear(width, output_dim, bias=False)

@@ -36,6 +36,7 @@ class VisionTransformer(nn.Module):
         mlp_width: hidden channels of a block's perceptron.
         output_dim: channels d of the space shared with the text tower.
         gradient_checkpointing: keep only the blocks' inputs for the backward pass and compute the rest again.
+        activation: ``quick_gelu`` as OpenAI's CLIP and FG-CLIP, or ``gelu`` as most of open_clip's own weights.
 
     Raises:
         ValueError: ``patch_size`` does not divide ``image_size``.
@@ -51,6 +52,7 @@ class VisionTransformer(nn.Module):
         mlp_width: int = 3072,
         output_dim: int = 512,
         gradient_checkpointing: bool = False,
+        activation: str = 'quick_gelu',
     ) -> None:
         super().__init__()
         if image_size % patch_size:
@@ -63,12 +65,15 @@ class VisionTransformer(nn.Module):
         self.mlp_width = mlp_width
         self.output_dim = output_dim
         self.gradient_checkpointing = gradient_checkpointing
+        self.activation = activation
 
         self.class_embedding = nn.Parameter(torch.empty(width))
         self.patch_embedding = nn.Conv2d(3, width, patch_size, stride=patch_size, bias=False)
         self.position_embedding = nn.Parameter(torch.empty(1 + (image_size // patch_size) ** 2, width))
         self.pre_norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.blocks = nn.ModuleList(TransformerBlock(width, num_heads, mlp_width) for _ in range(num_layers))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(width, num_heads, mlp_width, activation) for _ in range(num_layers)
+        )
         self.post_norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.projection = nn.Linear(width, output_dim, bias=False)
         self.reset_parameters()

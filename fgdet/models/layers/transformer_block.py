@@ -19,14 +19,15 @@ class TransformerBlock(nn.Module):
         width: channels D of a token.
         num_heads: attention heads.
         mlp_width: hidden channels of the perceptron.
+        activation: of the perceptron; see :class:`~fgdet.models.layers.mlp.MLP`.
     """
 
-    def __init__(self, width: int, num_heads: int, mlp_width: int) -> None:
+    def __init__(self, width: int, num_heads: int, mlp_width: int, activation: str = 'quick_gelu') -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.attention = SelfAttention(width, num_heads)
         self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.mlp = MLP(width, mlp_width)
+        self.mlp = MLP(width, mlp_width, activation)
 
     def forward(self, x: Tensor, causal: bool = False) -> Tensor:
         """(N, L, D) -> (N, L, D)."""

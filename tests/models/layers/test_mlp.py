@@ -24,3 +24,16 @@ def test_mlp__hand_worked() -> None:
     g = [x / (1 + math.exp(-1.702 * x)) for x in (1.0, 2.0)]
     output = mlp(torch.ones(1, 2, dtype=torch.float64))[0].tolist()
     assert output == pytest.approx([g[0] + 2 * g[1] + 0.5, 0.0])
+
+
+def test_mlp__exact_gelu() -> None:
+    torch.manual_seed(0)
+    mlp, x = MLP(2, 3, activation='gelu').double(), torch.randn(4, 2).double()
+    hidden = mlp.fc1(x)
+    gelu = hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2)))
+    torch.testing.assert_close(mlp(x), mlp.fc2(gelu))
+
+
+def test_mlp__unknown_activation() -> None:
+    with pytest.raises(ValueError, match="one of quick_gelu, gelu, got 'relu'"):
+        MLP(2, 3, activation='relu')
