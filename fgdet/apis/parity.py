@@ -173,14 +173,16 @@ def gradient_errors(model: FGCLIP, expected: dict[str, dict[str, float]]) -> dic
 
 
 def build_pretrainer(model: FGCLIP) -> FGCLIPPretrainer:
-    """The paper's losses around a model, counting equal phrases as negatives, as the official code does."""
+    """The official code's losses around a model: region negatives on each rank alone, equal phrases among them."""
     pretrainer = MODELS.build(
         dict(
             type='fgdet.FGCLIPPretrainer',
             clip=dict(type='fgdet.FGCLIP', **model.config),
             global_loss=dict(type='fgdet.ImageTextContrastiveLoss'),
-            region_loss=dict(type='fgdet.RegionTextContrastiveLoss', loss_weight=LOSS_WEIGHTS['loss_region']),
-            hard_negative_loss=dict(type='fgdet.HardNegativeLoss', loss_weight=LOSS_WEIGHTS['loss_hard']),
+            region_loss=dict(
+                type='fgdet.RegionTextContrastiveLoss', loss_weight=LOSS_WEIGHTS['loss_region'], gather=False
+            ),
+            hard_negative_loss=dict(type='fgdet.HardNegativeLoss', loss_weight=LOSS_WEIGHTS['loss_hard'], gather=False),
             duplicate_aware=False,
             max_logit_scale=None,
         )

@@ -13,7 +13,7 @@ from mmengine.optim import OptimWrapper
 
 from fgdet.apis.parity import LOSS_WEIGHTS, build_pretrainer, gradient_errors, training_batch
 from fgdet.models.losses.image_text_contrastive import ImageTextContrastiveLoss
-from fgdet.utils.dist import gather_features, is_distributed, rank
+from fgdet.utils.dist import RowGather, is_distributed, rank
 from tests.builders import official_json, official_model, official_tensors, region_batch, tiny_pretrainer
 
 
@@ -21,8 +21,9 @@ def work(process: int, folder: str) -> None:
     """Everything that one of the two processes computes, saved for the tests below."""
     torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=process, world_size=2)
+    gather = RowGather(2 * process, torch.device('cpu'))
     results: dict[str, Any] = dict(
-        known=(is_distributed(), rank()), gathered=gather_features(torch.full((1, 2), float(process)))
+        known=(is_distributed(), rank(), gather.own, gather.mean_factor), gathered=gather(torch.ones(2 * process, 3))
     )
 
     features, scale = global_features()
@@ -73,19 +74,13 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         mp.spawn(work, args=(str(folder),), nprocs=2)
     finally:
         sys.path.remove(root)
-    return [torch.load(folder / f'{process}.pt') for process in range(2)]
+    return [torch.load(folder / f'{process}.pt', weights_only=False) for process in range(2)]
 
 
 def test_dist__knows_its_place(ranks: list[dict[str, Any]]) -> None:
-    assert [r['known'] for r in ranks] == [(True, 0), (True, 1)]
+    assert [r['known'] for r in ranks] == [(True, 0, slice(0, 0), 1.0), (True, 1, slice(0, 2), 1.0)]
     for r in ranks:
-        assert r['gathered'].tolist() == [[0.0, 0.0], [1.0, 1.0]]
-
-
-def test_dist__alone() -> None:
-    features = torch.randn(2, 3)
-    assert (is_distributed(), rank()) == (False, 0)
-    assert gather_features(features) is features
+        assert r['gathered'].tolist() == [[1.0] * 3] * 2
 
 
 def test_global_loss__mean_over_processes_is_the_loss_of_the_union(ranks: list[dict[str, Any]]) -> None:

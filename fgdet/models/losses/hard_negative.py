@@ -1,6 +1,6 @@
 """The hard-negative loss: every region against its own phrase and the phrases that miss it by one attribute.
 
-Axes: M regions, T texts of all groups together, D embedding.
+Axes: M regions of this rank, T texts of all groups together, N ranks, D embedding.
 """
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fgdet.models.layers.normalization import unit_rows
 from fgdet.registry import MODELS
+from fgdet.utils.dist import RowGather
 
 
 @MODELS.register_module()
@@ -16,20 +17,23 @@ class HardNegativeLoss(nn.Module):
     r"""Cross-entropy of each region over its own group of phrases (FG-CLIP, arXiv 2505.05071, 3.2).
 
     With :math:`v_m` a region, :math:`t_{m,0}` its phrase, :math:`t_{m,j>0}` its negatives, all L2-normalised, and
-    :math:`h` the scale:
+    :math:`h` the scale, and :math:`m` this rank's regions:
 
-    .. math:: L = \frac{w}{M} \sum_m [\log \sum_j \exp(h \langle v_m, t_{m,j} \rangle) - h \langle v_m, t_{m,0} \rangle]
+    .. math::
+        L = \frac{wN}{\sum M} \sum_m [\log \sum_j \exp(h \langle v_m, t_{m,j} \rangle) - h \langle v_m, t_{m,0} \rangle]
 
-    The mean is over regions, so that a region with few negatives weighs as much as one with many. Without regions the
-    loss is 0 and keeps its graph.
+    The mean is over regions, so that a region with few negatives weighs as much as one with many; the mean of the
+    ranks' losses is that over the regions of all ranks. Without regions the loss is 0 and keeps its graph.
 
     Args:
         loss_weight: factor w; 0.5 in the paper.
+        gather: take the mean over all ranks' regions. False: over this rank's (N = 1 above), as in the official code.
     """
 
-    def __init__(self, loss_weight: float = 0.5) -> None:
+    def __init__(self, loss_weight: float = 0.5, gather: bool = True) -> None:
         super().__init__()
         self.loss_weight = loss_weight
+        self.gather = gather
 
     def forward(
         self, region_features: Tensor, text_features: Tensor, group_sizes: Tensor, logit_scale: Tensor
@@ -53,6 +57,7 @@ class HardNegativeLoss(nn.Module):
                 f'group_sizes must be at least 1 each and sum to the {len(text_features)} texts, '
                 f'got {group_sizes.tolist()}'
             )
+        factor = self.loss_weight * RowGather(len(region_features), region_features.device, self.gather).mean_factor
         if not len(region_features):
             return (region_features.sum() + text_features.sum() + logit_scale) * 0.0
         regions, texts = unit_rows(region_features), unit_rows(text_features)
@@ -62,4 +67,4 @@ class HardNegativeLoss(nn.Module):
         column = torch.arange(len(texts), device=regions.device) - first[owner]
         logits = cosines.new_full((len(regions), int(group_sizes.max())), float('-inf'))
         logits = logits.index_put((owner, column), logit_scale * cosines)  # (M, largest group)
-        return self.loss_weight * F.cross_entropy(logits, group_sizes.new_zeros(len(regions)))
+        return factor * F.cross_entropy(logits, group_sizes.new_zeros(len(regions)), reduction='sum')
