@@ -1,32 +1,22 @@
 """Images with long and short captions and described regions: FineHARD records, good and bad."""
 
-import json
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from mmengine.dataset import Compose
-from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from fgdet.datasets.record_files import Record, RecordFiles
 from fgdet.registry import DATASETS
 from fgdet.structures.region_text_sample import BadRecord
-from fgdet.utils.checks import UserError, existing_file
+from fgdet.utils.checks import UserError
 
 #: How many bad records in a row end the search for a good one.
 MOST_BAD_IN_A_ROW = 100
 # FineHARD's published paths start with this; the images are laid out without it (FG-CLIP, train_fgclip.py).
 _PUBLISHED_PREFIX = 'grit-20m/data-12m/'
-
-
-class Record(NamedTuple):
-    """One entry of a records file: its content, or why it has none."""
-
-    source: str  # 'file:line' or 'file[index]'
-    content: dict[str, Any] | None
-    error: str | None = None
 
 
 @DATASETS.register_module()
@@ -50,8 +40,8 @@ class RegionTextDataset(Dataset):
     """
 
     def __init__(self, records: str, image_root: str, pipeline: Sequence[Any], seed: int = 0) -> None:
-        self.records = list(read_records(records))
-        if not self.records:
+        self.records = RecordFiles(records)
+        if not len(self.records):
             raise UserError(f'records {records}: there is no record in it')
         if not Path(image_root).is_dir():
             raise UserError(f'image_root {image_root}: no such folder')
@@ -113,44 +103,6 @@ class RegionTextDataset(Dataset):
             regions=[_parse_region(region, i) for i, region in enumerate(regions)],
             sample_key=record.source,
         )
-
-
-def read_records(path: str | Path) -> Iterator[Record]:
-    """Read a records file, or all ``.json`` and ``.jsonl`` files of a folder in the order of their names.
-
-    Raises:
-        UserError: the path does not exist, or a file is neither a JSON list nor one JSON object a line.
-    """
-    path = Path(path)
-    if path.is_dir():
-        for file in sorted(p for p in path.iterdir() if p.suffix in {'.json', '.jsonl'}):
-            yield from read_records(file)
-        return
-    text = existing_file(path, 'records file').read_text(encoding='utf-8-sig', errors='replace')
-    if text.lstrip().startswith('['):
-        try:
-            entries = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f'records file {path}, line {error.lineno}: not valid JSON ({error.msg})') from error
-        for i, entry in enumerate(entries):
-            yield _as_record(f'{path}[{i}]', entry)
-        return
-    for number, line in enumerate(text.split('\n'), start=1):  # splitlines would also split at marks inside of a text
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            print_log(f'{path}:{number}: not valid JSON ({error.msg})', logger='current', level=logging.WARNING)
-            yield Record(f'{path}:{number}', None, f'not valid JSON ({error.msg})')
-            continue
-        yield _as_record(f'{path}:{number}', entry)
-
-
-def _as_record(source: str, entry: Any) -> Record:
-    if not isinstance(entry, dict):
-        return Record(source, None, f'a record must be an object, got {type(entry).__name__}')
-    return Record(source, entry)
 
 
 def _parse_region(region: Any, index: int) -> dict[str, Any]:

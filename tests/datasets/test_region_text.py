@@ -11,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from fgdet.datasets.region_text import RegionTextDataset, read_records
+from fgdet.datasets.region_text import RegionTextDataset
 from fgdet.datasets.transforms import (
     FlipRegionTextImage,
     LoadRegionTextImage,
@@ -105,27 +105,6 @@ def test_official_batch__region_phrases_are_one_of_the_two(official_batches: lis
 
 
 # -- records ------------------------------------------------------------------------------------------------------
-
-
-def test_read_records__list_lines_and_folder(tmp_path: Path) -> None:
-    (tmp_path / 'b.json').write_text(json.dumps([record('1.png'), record('2.png')], indent=2))
-    write_records(tmp_path / 'a.jsonl', [record('3.png'), '', record('4.png')])
-    (tmp_path / 'notes.txt').write_text('not read')
-    read = [(r.source, r.content['f_path']) for r in read_records(tmp_path)]
-    a, b = tmp_path / 'a.jsonl', tmp_path / 'b.json'
-    assert read == [(f'{a}:1', '3.png'), (f'{a}:3', '4.png'), (f'{b}[0]', '1.png'), (f'{b}[1]', '2.png')]
-
-
-def test_read_records__byte_order_mark_and_line_separators_inside_texts(tmp_path: Path) -> None:
-    lines = [json.dumps(record(caption='one\u2028two\x85three'), ensure_ascii=False)] * 2
-    (tmp_path / 'r.jsonl').write_text('\ufeff' + '\r\n'.join(lines), encoding='utf-8')
-    assert [r.content['caption'] for r in read_records(tmp_path / 'r.jsonl')] == ['one\u2028two\x85three'] * 2
-
-
-def test_read_records__broken_list_names_file_and_line(tmp_path: Path) -> None:
-    (tmp_path / 'r.json').write_text('[\n{"f_path": "a"},\n{"f_path" "b"}]')
-    with pytest.raises(UserError, match=r'r\.json, line 3: not valid JSON'):
-        list(read_records(tmp_path / 'r.json'))
 
 
 @pytest.mark.parametrize(
