@@ -50,7 +50,8 @@ def evaluate_alignment(
 
     Returns:
         ``region_top1``: share of regions nearest to their own class name; ``hard_negative_top1``: share nearer to their
-        phrase than to each negative; ``retrieval_r1``: mean of image-to-text and text-to-image R@1 over the B pairs.
+        phrase than to each negative; ``retrieval_r1``: mean of image-to-text and text-to-image R@1 over the B pairs,
+        where equal captions are one. The same counts as :class:`fgdet.RegionTextMetric`'s.
     """
     pooled, regions = [], []
     for start in range(0, len(images), batch_size):
@@ -71,7 +72,8 @@ def evaluate_alignment(
     class_features = _encode(model, class_names)
     group_features = _encode(model, [text for group in groups for text in group])
     position = {name: i for i, name in enumerate(class_names)}
-    recall = retrieval_recall(image_features, _encode(model, captions, long=True))
+    caption_labels = np.unique(captions, return_inverse=True)[1]
+    recall = retrieval_recall(image_features, _encode(model, captions, long=True), text_labels=caption_labels)
     return dict(
         region_top1=classification_accuracy(
             region_features, class_features, np.array([position[phrase] for phrase in flat_phrases])

@@ -3,23 +3,27 @@
 Axes: B images, R regions, T texts, L tokens, h x w patches, d embedding.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from PIL import Image
 from torch import Tensor, nn
 
-from fgdet.checkpoints.hf_fg_clip import IMAGE_MEAN, IMAGE_STD, config_to_hf, state_to_hf
-from fgdet.checkpoints.loading import CONFIG_FILE, WEIGHTS_FILE, load_checkpoint
+from fgdet.checkpoints.hf_fg_clip import IMAGE_MEAN, IMAGE_STD
+from fgdet.checkpoints.loading import load_checkpoint
+from fgdet.checkpoints.lora_state import merge_lora_state
+from fgdet.checkpoints.saving import write_hf_folder
 from fgdet.models.encoders.text_transformer import TextTransformer
 from fgdet.models.encoders.vision_transformer import VisionTransformer
+from fgdet.models.layers.lora import ATTENTION, add_lora_
 from fgdet.models.region_poolers.roi_align_pooler import RoIAlignPooler
 from fgdet.registry import MODELS
+from fgdet.structures.preprocessing import Preprocessing
 from fgdet.text.tokenizer import Tokenizer
 from fgdet.utils.checks import UserError
 
@@ -35,8 +39,16 @@ class FGCLIP(nn.Module):
         vision: arguments of :class:`~fgdet.models.encoders.vision_transformer.VisionTransformer`.
         text: arguments of :class:`~fgdet.models.encoders.text_transformer.TextTransformer`.
         pooler: arguments of :class:`~fgdet.models.region_poolers.roi_align_pooler.RoIAlignPooler`.
-        checkpoint: weights to start from, as for :meth:`from_pretrained`; their sizes must be those given here.
+        checkpoint: weights to start from, as for :meth:`from_pretrained`; their sizes and activation must be those given
+            here. Their tokenizer and the preprocessing of their images come with them.
         tokenizer: turns texts into ids; CLIP's own is read when it is first needed.
+        preprocessing: fields of :class:`~fgdet.structures.preprocessing.Preprocessing` to use in the place of the
+            checkpoint's or CLIP's: ``dict(image_size=336)`` for a model that sees images of another side than that of
+            its position table.
+
+    Attributes:
+        preprocessing: how images and texts must be made for these weights, a
+            :class:`~fgdet.structures.preprocessing.Preprocessing`.
 
     Raises:
         ValueError: the towers' ``output_dim`` differ.
@@ -50,6 +62,7 @@ class FGCLIP(nn.Module):
         pooler: dict[str, Any] | None = None,
         checkpoint: str | None = None,
         tokenizer: Tokenizer | None = None,
+        preprocessing: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.visual = VisionTransformer(**vision)
@@ -65,26 +78,42 @@ class FGCLIP(nn.Module):
         self.logit_scale_hard_negative = nn.Parameter(torch.tensor(LOGIT_SCALE_INIT))
         self.config = dict(vision=dict(vision), text=dict(text))
         self._tokenizer = tokenizer
+        images: dict[str, Any] = {}
         if checkpoint is not None:
-            self._load(load_checkpoint(checkpoint).state, checkpoint)
+            loaded = load_checkpoint(checkpoint, vision.get('activation'))
+            self._check_activations(loaded.config, checkpoint)
+            self._load(loaded.state, checkpoint)
+            images = loaded.preprocessing
+            self._tokenizer = tokenizer or _read_tokenizer(loaded.tokenizer_folder)
+        self.preprocessing = self._preprocessing(images | dict(preprocessing or {}))
 
     @classmethod
-    def from_pretrained(cls, path: str | Path) -> 'FGCLIP':
-        """FG-CLIP in eval mode, float32, on the CPU.
+    def from_pretrained(
+        cls, path: str | Path, dtype: torch.dtype | None = torch.float32, activation: str | None = None
+    ) -> 'FGCLIP':
+        """FG-CLIP in eval mode, on the CPU.
 
         Args:
-            path: a folder in the Hugging Face layout of FG-CLIP or CLIP, an OpenAI or open_clip state dict, a
-                checkpoint of fgdet's own pretraining, or a hub id; told apart by content.
+            path: a folder in the Hugging Face layout of FG-CLIP or CLIP or in open_clip's, an OpenAI or open_clip state
+                dict, OpenAI's TorchScript archive, a checkpoint of fgdet's own pretraining, or a hub id; told apart by
+                content.
+            dtype: of the weights; None leaves each as it is stored.
+            activation: ``quick_gelu`` or ``gelu``, for a state dict that does not say; as for
+                :func:`~fgdet.checkpoints.loading.load_checkpoint`.
 
         Raises:
             UserError: nothing usable is there, or weights are missing, left over, or of other sizes than the config
                 says; they are listed.
         """
-        config, state, tokenizer_folder = load_checkpoint(path)
-        tokenizer = Tokenizer.from_folder(tokenizer_folder) if tokenizer_folder else None
-        model = cls(**config, tokenizer=tokenizer)
-        model._load(state, path)
-        return model.float().eval()
+        loaded = load_checkpoint(path, activation)
+        tokenizer = _read_tokenizer(loaded.tokenizer_folder)
+        try:
+            with torch.device('meta'):  # nothing is drawn only to be overwritten
+                model = cls(**loaded.config, tokenizer=tokenizer, preprocessing=loaded.preprocessing)
+        except (TypeError, ValueError) as error:
+            raise UserError(f'checkpoint {path}: its config describes no FG-CLIP ({error})') from error
+        model._load({name: value.to(dtype or value.dtype, copy=True) for name, value in loaded.state.items()}, path)
+        return model.eval()
 
     @property
     def patch_size(self) -> int:
@@ -107,6 +136,17 @@ class FGCLIP(nn.Module):
                 )
             self._tokenizer = tokenizer
         return self._tokenizer
+
+    def preprocess(self, images: Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray]) -> Tensor:
+        """Images to pixels as these weights want them.
+
+        Args:
+            images: one or B of them, Pillow images or uint8 arrays (H, W, 3) or (H, W), of any sizes.
+
+        Returns:
+            (B, 3, S, S) float32, squashed to the side S and normalised; a box scales with it, x by S / W, y by S / H.
+        """
+        return self.preprocessing.to_pixels([images] if isinstance(images, Image.Image | np.ndarray) else images)
 
     def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
         """Global image features: (B, 3, H, W) normalised pixels -> (B, d); ``normalize`` scales rows to length 1."""
@@ -150,9 +190,45 @@ class FGCLIP(nn.Module):
         for scale in (self.logit_scale, self.logit_scale_region, self.logit_scale_hard_negative):
             scale.clamp_(0.0, math.log(maximum))
 
+    def freeze_(self, names: Sequence[str]) -> None:
+        """Stop parts from learning, in place.
+
+        Args:
+            names: modules or parameters by their path, such as ``visual``, ``text.blocks.0`` or ``logit_scale``.
+
+        Raises:
+            ValueError: a name is none of them.
+        """
+        parts: dict[str, nn.Module | nn.Parameter] = {**dict(self.named_modules()), **dict(self.named_parameters())}
+        for name in names:
+            if not name or name not in parts:
+                top = sorted(part for part in parts if part and '.' not in part)
+                raise ValueError(f'frozen: no part of FG-CLIP is called {name!r}; the largest are {", ".join(top)}')
+            parts[name].requires_grad_(False)
+
+    def add_lora_(
+        self, rank: int, alpha: float, towers: Sequence[str] = ('visual', 'text'), targets: Sequence[str] = ATTENTION
+    ) -> None:
+        """Freeze towers and let low-rank adapters on their linear layers learn instead, in place.
+
+        What :meth:`save_pretrained` writes, and what a run's checkpoint loads as, are plain weights all the same.
+
+        Args:
+            rank, alpha, targets: as for :func:`~fgdet.models.layers.lora.add_lora_`.
+            towers: ``visual``, ``text`` or both.
+
+        Raises:
+            ValueError: a tower has another name, or as :func:`~fgdet.models.layers.lora.add_lora_`.
+        """
+        if not towers or not set(towers) <= {'visual', 'text'}:
+            raise ValueError(f"LoRA towers must be 'visual', 'text' or both, got {list(towers)}")
+        for tower in towers:
+            add_lora_(self.get_submodule(tower), rank, alpha, targets)
+
     def tokenize(self, texts: str | Sequence[str], long: bool = False) -> Tensor:
-        """Token ids (T, 77), or (T, 248) with ``long``, int64, on the CPU."""
-        return self.tokenizer(texts, self.text.long_context_length if long else self.text.context_length)
+        """Token ids (T, 77), or (T, 248) with ``long``, int64, on the CPU; the lengths are ``preprocessing``'s."""
+        wanted = self.preprocessing
+        return self.tokenizer(texts, wanted.long_context_length if long else wanted.context_length)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config, weights, preprocessing and tokenizer files, with the official key names.
@@ -161,24 +237,43 @@ class FGCLIP(nn.Module):
             OSError: the folder cannot be written.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {name: value.contiguous() for name, value in state_to_hf(self.state_dict()).items()}
-        save_file(state, folder / WEIGHTS_FILE, metadata={'format': 'pt'})
-        dtype = str(self.logit_scale.dtype).removeprefix('torch.')
-        size = self.visual.image_size
-        preprocessor = dict(
-            image_processor_type='CLIPImageProcessor',
-            do_resize=True,
-            size=dict(height=size, width=size),
-            do_center_crop=False,
-            do_normalize=True,
-            image_mean=IMAGE_MEAN,
-            image_std=IMAGE_STD,
-        )
-        (folder / CONFIG_FILE).write_text(json.dumps(config_to_hf(self._full_config(), dtype), indent=2) + '\n')
-        (folder / 'preprocessor_config.json').write_text(json.dumps(preprocessor, indent=2) + '\n')
+        write_hf_folder(folder, merge_lora_state(self.state_dict()), self.full_config(), self.preprocessing)
+        self.save_tokenizer(folder)
+
+    def save_tokenizer(self, folder: str | Path) -> None:
+        """Write the files of the tokenizer, where there is one for this vocabulary."""
         if self._tokenizer is not None or self.text.vocab_size == 49408:
             self.tokenizer.save(folder)
+
+    def full_config(self) -> dict[str, Any]:
+        """The arguments of this class with every size written out, and the pooler's where they are not FG-CLIP's."""
+        vision, text = self.visual, self.text
+        pooler = {name: getattr(self.pooler, name) for name in ('output_size', 'sampling_ratio', 'aligned')}
+        return dict(
+            **({} if pooler == dict(output_size=1, sampling_ratio=-1, aligned=True) else dict(pooler=pooler)),
+            vision=dict(
+                image_size=vision.image_size,
+                patch_size=vision.patch_size,
+                width=vision.width,
+                num_layers=vision.num_layers,
+                num_heads=vision.num_heads,
+                mlp_width=vision.mlp_width,
+                output_dim=vision.output_dim,
+                activation=vision.activation,
+            ),
+            text=dict(
+                vocab_size=text.vocab_size,
+                width=text.width,
+                num_layers=text.num_layers,
+                num_heads=text.num_heads,
+                mlp_width=text.mlp_width,
+                output_dim=text.output_dim,
+                context_length=text.context_length,
+                long_context_length=text.long_context_length,
+                eos_token_id=text.eos_token_id,
+                activation=text.activation,
+            ),
+        )
 
     def _check_pixels(self, pixels: Tensor) -> None:
         """Raise ValueError unless the shape is (B, 3, H, W) with room for a patch; what is left of one is cut off."""
@@ -201,31 +296,41 @@ class FGCLIP(nn.Module):
         if any(problems.values()):
             lists = [f'{what}: {", ".join(sorted(names))}' for what, names in problems.items() if names]
             raise UserError(f'checkpoint {source}: it does not fit the model; weights {"; weights ".join(lists)}')
-        self.load_state_dict(state)
+        assign = next(self.parameters()).is_meta
+        self.load_state_dict(state, assign=assign)
 
-    def _full_config(self) -> dict[str, Any]:
-        """The towers' sizes with every default written out."""
-        vision, text = self.visual, self.text
-        return dict(
-            vision=dict(
-                image_size=vision.image_size,
-                patch_size=vision.patch_size,
-                width=vision.width,
-                num_layers=vision.num_layers,
-                num_heads=vision.num_heads,
-                mlp_width=vision.mlp_width,
-                output_dim=vision.output_dim,
-            ),
-            text=dict(
-                vocab_size=text.vocab_size,
-                width=text.width,
-                num_layers=text.num_layers,
-                num_heads=text.num_heads,
-                mlp_width=text.mlp_width,
-                context_length=text.context_length,
-                eos_token_id=text.eos_token_id,
-            ),
+    def _check_activations(self, config: dict[str, Any], source: str | Path) -> None:
+        for name, tower in (('vision', self.visual), ('text', self.text)):
+            trained = config[name]['activation']
+            if trained != tower.activation:
+                raise UserError(
+                    f'checkpoint {source}: its {name} tower was trained with activation {trained!r}, and the model has '
+                    f'{tower.activation!r}; set activation={trained!r} under {name} in the config'
+                )
+
+    def _preprocessing(self, given: dict[str, Any]) -> Preprocessing:
+        fields = dict(
+            image_size=self.visual.image_size,
+            mean=IMAGE_MEAN,
+            std=IMAGE_STD,
+            context_length=self.text.context_length,
+            long_context_length=self.text.long_context_length,
         )
+        return Preprocessing(**(fields | given))
+
+
+def _read_tokenizer(folder: Path | None) -> Tokenizer | None:
+    """The tokenizer whose files lie beside the weights, if any do.
+
+    Raises:
+        UserError: they are damaged.
+    """
+    if folder is None:
+        return None
+    try:
+        return Tokenizer.from_folder(folder)
+    except Exception as error:  # the library has an exception of its own for merges that the vocabulary lacks
+        raise UserError(f'tokenizer {folder}: vocab.json and merges.txt cannot be read ({error})') from error
 
 
 def _maybe_normalize(features: Tensor, normalize: bool) -> Tensor:

@@ -24,6 +24,7 @@ class TokenizeRegionText:
         context_length: tokens of the short caption and the phrases.
         long_context_length: tokens of the long caption.
         max_regions: regions kept, the first ones; 4 in the official training.
+        long_share: share of regions described by their long expression; 0 for an evaluation on the short ones.
         tokenizer: folder of vocab.json and merges.txt, or None for CLIP's own.
     """
 
@@ -33,15 +34,17 @@ class TokenizeRegionText:
         long_context_length: int = 248,
         max_regions: int = 4,
         tokenizer: str | None = None,
+        long_share: float = 0.5,
     ) -> None:
         self.context_length = context_length
         self.long_context_length = long_context_length
         self.max_regions = max_regions
+        self.long_share = long_share
         self.tokenizer = Tokenizer.clip() if tokenizer is None else Tokenizer.from_folder(tokenizer)
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         regions = results['regions'] = results['regions'][: self.max_regions]
-        use_long = results['rng'].random(len(regions)) < 0.5
+        use_long = results['rng'].random(len(regions)) < self.long_share
         phrases = [r['long_expr'] if long else r['short_expr'] for r, long in zip(regions, use_long, strict=True)]
         groups = [[r['short_expr'], *r['negatives']] for r in regions if r['negatives']]
         texts = [

@@ -55,6 +55,12 @@ def test_tokenize__both_phrases_are_drawn_equally_often(tokenize: TokenizeRegion
     assert 75 < sum(chosen) < 125
 
 
+def test_tokenize__evaluation_on_short_phrases_alone(tokenize: TokenizeRegionText) -> None:
+    short = tokenize.tokenizer('thing 0')[0]
+    only_short = TokenizeRegionText(long_share=0)
+    assert all(torch.equal(only_short(results(1, seed))['region_ids'][0], short) for seed in range(20))
+
+
 def test_tokenize__first_regions_are_kept() -> None:
     out = TokenizeRegionText(max_regions=2)(results(5))
     assert len(out['regions']) == len(out['region_ids']) == 2

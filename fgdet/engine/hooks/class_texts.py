@@ -1,0 +1,46 @@
+"""Class names that regions are told apart from when a pretraining run is validated."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from fgdet.registry import HOOKS
+from fgdet.utils.checks import UserError
+
+
+@HOOKS.register_module()
+class ClassTextsHook(Hook):
+    """Before each validation or test, encode class names and give them to the metrics that take classes.
+
+    Args:
+        names: the class names; None for the ``classes`` of the data set that is evaluated.
+    """
+
+    priority = 'LOW'  # after a hook for moving averages has put them in their place
+
+    def __init__(self, names: Sequence[str] | None = None) -> None:
+        self.names = None if names is None else list(names)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Encode with the weights of this moment."""
+        self._set(runner, runner.val_evaluator.metrics, runner.val_dataloader.dataset)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Encode with the weights of this moment."""
+        self._set(runner, runner.test_evaluator.metrics, runner.test_dataloader.dataset)
+
+    @torch.no_grad()
+    def _set(self, runner: Runner, metrics: Sequence[Any], dataset: Any) -> None:
+        names = self.names or list(getattr(dataset, 'metainfo', {}).get('classes', ()))
+        if not names:
+            raise UserError('ClassTextsHook: neither names nor the classes of the data set say what to tell apart')
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        ids = model.clip.tokenize(names)
+        features = model.clip.encode_text(ids.to(model.clip.logit_scale.device), normalize=True)
+        for metric in metrics:
+            if hasattr(metric, 'set_classes'):
+                metric.set_classes(ids, features)
