@@ -1,44 +1,35 @@
 """Runs of mmengine from a config file: the logic of ``fgdet train``, ``fgdet test`` and the scripts in ``tools``."""
 
 import errno
-import inspect
 import itertools
 import math
-import os
 import time
-from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import RUNNERS
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.config import Config
+from mmengine.dist import broadcast_object_list
+from mmengine.runner import Runner
 
-from fgdet.checkpoints.loading import read_state_file
+from fgdet.apis.processes import LAUNCHERS, join_processes
+from fgdet.apis.run_checkpoints import (
+    check_source,
+    find_complete_checkpoint,
+    last_checkpoint,
+    remove_unfinished,
+    use_safe_files,
+)
+from fgdet.apis.run_options import merge_options, runner_class, set_amp, set_auto_scale_lr, set_show_dir
 from fgdet.engine.hooks.complete_checkpoint import CompleteCheckpointHook
-from fgdet.utils.checks import NonFiniteLossError, UserError, existing_file
+from fgdet.utils.checks import NonFiniteLossError, UserError
 from fgdet.utils.configs import read_config
 from fgdet.utils.files import write_json
 
 _RUN_NUMBERS = itertools.count(1)
-
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-
-# What a runner reads from a config, beyond the arguments of its constructor.
-_MORE_SETTINGS = (
-    'activation_checkpointing',
-    'compile',
-    'custom_imports',
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'runner_type',
-    'sync_bn',
-)
 
 
 def train(
@@ -56,10 +47,12 @@ def train(
     Args:
         config: the config file, or a loaded config, which is left as it was.
         work_dir: where logs and checkpoints go; the config's own ``work_dir``, else ``work_dirs/<config name>``.
-        amp: compute in bfloat16 where the device can, else in float16 with a dynamic loss scale; needs a GPU.
+        amp: compute in bfloat16 where the device can (every CPU can), else in float16 with a dynamic loss scale; the
+            weights stay in float32.
         auto_scale_lr: scale the learning rate by the batch size of all devices over the config's
             ``auto_scale_lr.base_batch_size``.
-        resume: a checkpoint to go on from, or ``'auto'`` for the latest one in ``work_dir`` (none there: start anew).
+        resume: a checkpoint to go on from, or ``'auto'`` for the newest complete one in ``work_dir`` (none there: start
+            anew).
         cfg_options: dotted keys and their values, merged into the config.
         launcher: what started the processes of a distributed run: one of ``LAUNCHERS``.
 
@@ -74,24 +67,26 @@ def train(
     start = time.perf_counter()
     cfg = load_config(config, work_dir, cfg_options, launcher)
     if amp:
-        _set_amp(cfg)
+        set_amp(cfg)
     if auto_scale_lr:
-        _set_auto_scale_lr(cfg)
+        set_auto_scale_lr(cfg)
     if resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if str(resume) == 'auto' else str(resume)
+        cfg.resume, cfg.load_from = str(resume) != 'auto', None if str(resume) == 'auto' else str(resume)
     _require(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'train with')
     runner = _build_runner(cfg)
+    if str(resume) == 'auto':
+        _go_on_from_newest(runner)
     if resume is not None:
-        runner.register_hook(CompleteCheckpointHook(cfg.load_from or f'the last one in {runner.work_dir}'))
+        runner.register_hook(CompleteCheckpointHook(str(runner._load_from)))
     try:
         with _explained(cfg):
             runner.train()
     except NonFiniteLossError as error:
         raise _record_non_finite(runner, error) from error
+    last = last_checkpoint(runner.work_dir)
     return {
         'work_dir': runner.work_dir,
-        'checkpoint': _last_checkpoint(runner.work_dir),
+        'checkpoint': str(last) if last else None,
         'epochs': runner.epoch,
         'iterations': runner.iter,
         'seconds': time.perf_counter() - start,
@@ -130,7 +125,7 @@ def test(
     if out is not None and Path(out).suffix not in {'.pkl', '.pickle'}:
         raise UserError(f'out {out}: predictions are pickled; give a file that ends in .pkl')
     if show_dir is not None:
-        _set_show_dir(cfg, Path(show_dir))
+        set_show_dir(cfg, Path(show_dir))
     _require(cfg, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), 'test')
     runner = _build_runner(cfg)
     runner.register_hook(CompleteCheckpointHook(str(checkpoint)))
@@ -154,7 +149,7 @@ def load_config(
         UserError: the file is missing or is no valid config, an option fits nothing in it, or there is no work_dir.
     """
     cfg = config.copy() if isinstance(config, Config) else read_config(config)
-    _merge_options(cfg, cfg_options or {})
+    merge_options(cfg, cfg_options or {})
     if launcher not in LAUNCHERS:
         raise UserError(f'launcher {launcher!r}: choose one of {", ".join(LAUNCHERS)}')
     cfg.launcher = launcher
@@ -167,98 +162,37 @@ def load_config(
     return cfg
 
 
-def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read ``key=value`` pairs as mmengine's configs do: numbers, true, false, none, and lists as ``[a,b]`` or ``a,b``.
-
-    Spaces in a single value stay, as a path needs them.
-
-    Raises:
-        UserError: a pair has no ``=`` or no key.
-    """
-    for pair in pairs:
-        if not pair.partition('=')[0] or '=' not in pair:
-            raise UserError(f'--cfg-options {pair}: expected KEY=VALUE, such as train_cfg.max_epochs=12')
-    if not pairs:
-        return {}
-    parser = ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    options = parser.parse_args(['--cfg-options', *pairs]).cfg_options
-    for key, _, text in (pair.partition('=') for pair in pairs):
-        if isinstance(options[key], str) and not text.startswith(('[', '(')):
-            options[key] = text.strip('\'"')  # mmengine takes the spaces out
-    return options
-
-
-def _merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
-    settings = sorted({*inspect.signature(_runner_class(cfg)).parameters, *_MORE_SETTINGS} - {'cfg'})
-    for key, value in options.items():
-        head = key.split('.')[0]
-        if head not in settings:
-            close = get_close_matches(head, settings, n=1)
-            hint = f'did you mean {close[0]}?' if close else f'give one of {", ".join(settings)}, then what it holds'
-            raise UserError(f'--cfg-options {key}={value}: a run reads no setting {head!r}; {hint}')
-        try:
-            cfg.merge_from_dict({key: value})
-        except (KeyError, TypeError, IndexError) as error:
-            raise UserError(f'--cfg-options {key}={value}: it does not fit the config ({error})') from error
-
-
-def _runner_class(cfg: Config) -> type[Runner]:
-    if 'runner_type' not in cfg:
-        return Runner
-    runner_class = RUNNERS.get(cfg.runner_type)
-    if runner_class is None:
-        raise UserError(f'config {cfg.filename}: no runner is registered as runner_type {cfg.runner_type!r}')
-    return runner_class
-
-
-def _set_amp(cfg: Config) -> None:
-    if not torch.cuda.is_available():
-        raise UserError('--amp: mixed precision needs a GPU, and torch sees none here; leave the option out')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    if 'dtype' not in cfg.optim_wrapper:
-        cfg.optim_wrapper.dtype = 'bfloat16' if torch.cuda.is_bf16_supported(including_emulation=False) else 'float16'
-    # bfloat16 has float32's range: only float16 needs its gradients scaled.
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic' if cfg.optim_wrapper.dtype == 'float16' else 1.0)
-
-
-def _set_auto_scale_lr(cfg: Config) -> None:
-    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
-        raise UserError(
-            f'--auto-scale-lr: config {cfg.filename} does not say which batch size its learning rate is for; '
-            'add auto_scale_lr = dict(enable=False, base_batch_size=16) with that size'
-        )
-    cfg.auto_scale_lr.enable = True
-
-
-def _set_show_dir(cfg: Config, folder: Path) -> None:
-    hook = cfg.get('default_hooks', {}).get('visualization')
-    if hook is None:
-        raise UserError(
-            f'show_dir {folder}: config {cfg.filename} has no hook to draw with; '
-            "add default_hooks.visualization=dict(type='DetVisualizationHook')"
-        )
-    # The hook joins its folder to the run's again for every batch, which only an absolute path survives.
-    hook.update(draw=True, test_out_dir=str(folder.resolve()))
-
-
 def _build_runner(cfg: Config) -> Runner:
-    if cfg.launcher != 'none' and int(os.environ.get('LOCAL_RANK', 0)) >= torch.cuda.device_count():
-        raise UserError(
-            f'launcher {cfg.launcher}: each process of a node needs a GPU of its own, and torch sees '
-            f'{torch.cuda.device_count()}; start fewer, or run without a launcher'
-        )
-    if cfg.get('load_from') and '://' not in cfg.load_from:
-        existing_file(cfg.load_from, 'checkpoint')
+    if cfg.get('load_from'):
+        check_source(cfg.load_from)
+    if (cfg.get('strategy') or {}).get('type') == 'DeepSpeedStrategy' and find_spec('deepspeed') is None:
+        raise UserError(f"config {cfg.filename}: its strategy needs DeepSpeed: pip install 'fgdet[deepspeed]'")
+    join_processes(cfg.launcher)
+    if cfg.launcher != 'none' and not torch.cuda.is_available():  # mmengine's wrapper takes a GPU's number only
+        wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
+        wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
+        cfg.model_wrapper_cfg = wrapper | dict(cfg.get('model_wrapper_cfg') or {})
     # mmengine shares logger, message hub and visualizer between runs of one name, and tells names apart by the second.
     name = cfg.get('experiment_name') or (Path(cfg.filename).stem if cfg.filename else 'run')
     cfg.experiment_name = f'{name}_{next(_RUN_NUMBERS)}'
     if isinstance(cfg.get('visualizer'), dict):
         cfg.visualizer.name = cfg.experiment_name
-    # mmengine's own loader falls back to running whatever code a checkpoint holds.
-    CheckpointLoader.register_scheme(prefixes='', loader=_load_local, force=True)
+    use_safe_files()
     with _explained(cfg):
-        return _runner_class(cfg).from_cfg(cfg)
+        return runner_class(cfg).from_cfg(cfg)
+
+
+def _go_on_from_newest(runner: Runner) -> None:
+    """Let a run start from its newest complete checkpoint, which rank 0 chooses, and tell which ones are damaged."""
+    choice: list[Any] = [None, []]
+    if runner.rank == 0:
+        remove_unfinished(runner.work_dir)
+        choice = list(find_complete_checkpoint(runner.work_dir))
+    broadcast_object_list(choice)
+    newest, damaged = choice
+    for path in damaged:
+        runner.logger.warning(f'checkpoint {path} is damaged and passed over; going on from {newest or "the start"}')
+    runner._resume, runner._load_from = newest is not None, str(newest) if newest else None
 
 
 def _require(cfg: Config, keys: Sequence[str], what: str) -> None:
@@ -296,19 +230,3 @@ def _record_non_finite(runner: Runner, error: NonFiniteLossError) -> UserError:
         f'iteration {runner.iter}: {error}; {path} lists them: look for bad data, or lower the learning rate and '
         'resume from the last checkpoint'
     )
-
-
-def _load_local(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """mmengine's loader of local files, without executing anything from them.
-
-    ``map_location`` is part of mmengine's signature; tensors stay on the CPU and go where they are copied to.
-    """
-    checkpoint = read_state_file(existing_file(Path(filename).expanduser(), 'checkpoint'))
-    if isinstance(checkpoint.get('meta'), dict):
-        checkpoint['meta'].pop('config', None)  # mmengine < 0.1 wrote it, and resuming would execute it as Python
-    return checkpoint
-
-
-def _last_checkpoint(work_dir: str) -> str | None:
-    pointer = Path(work_dir) / 'last_checkpoint'
-    return pointer.read_text(encoding='utf-8').strip() if pointer.is_file() else None

@@ -35,7 +35,7 @@ def read_run_options(cfg_options: Sequence[str], more_options: Sequence[str], lo
     Raises:
         click.UsageError: there are arguments that no ``--cfg-options`` stands before.
     """
-    from fgdet.apis.training import parse_cfg_options
+    from fgdet.apis.run_options import parse_cfg_options
 
     if more_options and not cfg_options:
         raise click.UsageError(f'unexpected argument: {more_options[0]}')

@@ -1,5 +1,5 @@
-"""Actions during a run and builders of optimisers; importing this package registers them."""
+"""Actions during a run, builders of optimisers and ways to spread a model; importing this package registers them."""
 
-from fgdet.engine import hooks, optimizers
+from fgdet.engine import hooks, optimizers, strategies
 
-__all__ = ['hooks', 'optimizers']
+__all__ = ['hooks', 'optimizers', 'strategies']

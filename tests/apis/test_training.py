@@ -3,6 +3,9 @@
 import json
 import pathlib
 import pickle
+import shutil
+import threading
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import click
@@ -18,7 +21,8 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
 from torch import Tensor, nn
 
-from fgdet.apis import training
+from fgdet.apis import processes, run_options, training
+from fgdet.apis.run_checkpoints import find_complete_checkpoint
 from fgdet.cli.test import command as evaluation_command
 from fgdet.cli.train import command as training_command
 from fgdet.utils.checks import UserError
@@ -77,6 +81,9 @@ log_level = 'WARNING'
 """
 
 
+SHARDED = ('--cfg-options', 'runner_type=FlexibleRunner')
+
+
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
@@ -109,6 +116,96 @@ def test_train__resumed_run_equals_an_uninterrupted_one(config: str, resume: str
     assert (resumed['epochs'], resumed['iterations']) == (2, 4)
     # Momentum carries over: without it the resumed run would stay at the minimum, 3.0.
     assert weight(resumed['checkpoint']) == weight(at_once['checkpoint']) != 3.0
+
+
+def test_train__resumed_where_the_folder_was_moved_leaves_the_old_one_alone(config: str) -> None:
+    training.train(config, cfg_options={'train_cfg.max_epochs': 2})
+    shutil.copytree('work_dirs/toy', 'moved')
+    torch.save({}, 'work_dirs/toy/epoch_2.pth')
+    resumed = training.train(config, work_dir='moved', resume='auto', cfg_options={'train_cfg.max_epochs': 3})
+    assert resumed['iterations'] == 6
+    assert Path(resumed['checkpoint']) == Path('moved/epoch_3.pth').resolve()
+    assert not Path('work_dirs/toy/epoch_3.pth').exists()
+
+
+@pytest.mark.parametrize(
+    ('damage', 'note'), [('cut', 'epoch_3.pth'), ('changed', 'epoch_3.pth'), ('cut', ''), ('none', '')]
+)
+def test_train__resume_goes_on_from_the_newest_complete_checkpoint(config: str, damage: str, note: str) -> None:
+    whole = training.train(config, work_dir='whole', cfg_options={'train_cfg.max_epochs': 4})
+    training.train(config, cfg_options={'train_cfg.max_epochs': 3})
+    folder = Path('work_dirs/toy').resolve()
+    newest = folder / 'epoch_3.pth'
+    written = bytearray(newest.read_bytes())
+    if damage == 'changed':
+        written[written.find(np.float32(weight(str(newest))).tobytes())] ^= 1  # one bit of the weight
+    newest.write_bytes(written[: len(written) // 2] if damage == 'cut' else written)
+    (folder / 'last_checkpoint').write_text(note)
+    (folder / '.epoch_4.pth.abc.tmp').write_text('begun when the run was killed')
+    (folder / 'best_score_epoch_9.pth').write_text('has no optimiser')
+
+    resumed = training.train(config, resume='auto', cfg_options={'train_cfg.max_epochs': 4})
+
+    assert weight(resumed['checkpoint']) == weight(whole['checkpoint'])
+    logs = ''.join(log.read_text(encoding='utf-8') for log in folder.rglob('*.log'))
+    said = f'checkpoint {newest} is damaged and passed over; going on from {folder / "epoch_2.pth"}'
+    assert (said in logs) == (damage != 'none')
+    assert not list(folder.glob('.*'))
+
+
+def test_find_complete_checkpoint__leaves_out_what_an_earlier_longer_run_wrote(tmp_path: Path) -> None:
+    for name in ('iter_500.pth', 'iter_1000.pth', 'iter_9000.pth', 'iter_1500.pth'):
+        torch.save({'a': 1}, tmp_path / name)
+    (tmp_path / 'iter_1500.pth').write_text('damaged')
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/iter_1500.pth')
+    assert find_complete_checkpoint(tmp_path) == (tmp_path / 'iter_1000.pth', [tmp_path / 'iter_1500.pth'])
+    (tmp_path / 'last_checkpoint').unlink()
+    assert find_complete_checkpoint(tmp_path) == (tmp_path / 'iter_9000.pth', [])
+    assert find_complete_checkpoint(tmp_path / 'none') == (None, [])
+
+
+def test_train__a_checkpoint_that_cannot_be_written_whole_leaves_the_old_one(
+    config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Path(training.train(config)['checkpoint']).read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError(5, 'Input/output error')
+
+    monkeypatch.setattr('fgdet.utils.files.os.replace', fail)
+    with pytest.raises(OSError, match=r'epoch_1\.pth'):
+        training.train(config)
+    assert Path('work_dirs/toy/epoch_1.pth').read_bytes() == before
+
+
+def test_train__weights_from_the_web_are_never_code(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('torch.hub.get_dir', lambda: 'hub')
+    torch.save({'state_dict': {'weight': torch.full((1,), 3.0)}}, 'good.pth')
+    torch.save({'state_dict': {}, 'path': pathlib.PurePosixPath('x')}, 'odd.pth')
+    server = HTTPServer(('127.0.0.1', 0), SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f'http://127.0.0.1:{server.server_port}'
+    try:
+        result = training.train(config, cfg_options={'load_from': f'{address}/good.pth'})
+        with pytest.raises(UserError, match=r'odd\.pth.*pathlib.*could run code'):
+            training.train(config, cfg_options={'load_from': f'{address}/odd.pth'})
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert weight(result['checkpoint']) == 3.0  # the minimum, where it stays
+
+
+def test_join_processes__says_once_that_gpus_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.torch.cuda, 'device_count', lambda: 4)
+    for name, value in (('RANK', '4'), ('WORLD_SIZE', '8'), ('LOCAL_RANK', '4')):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r'launcher pytorch: .* torch sees 4 here; start 4 on each machine'):
+        processes.join_processes('pytorch')
+    monkeypatch.setenv('LOCAL_RANK', '5')
+    with pytest.raises(SystemExit):
+        processes.join_processes('pytorch')
+    monkeypatch.setenv('LOCAL_RANK', '3')
+    processes.join_processes('pytorch')  # mmengine goes on from here
 
 
 def test_train__resume_auto_without_a_checkpoint_starts_anew(config: str) -> None:
@@ -244,19 +341,24 @@ def test_test__draws_and_writes_the_detections(config: str) -> None:
         (('toy.py', '--cfg-options', 'train_dataloader=None'), r'toy\.py: it has no train_dataloader'),
         (('toy.py', '--cfg-options', 'runner_type=Nothing'), r"runner_type 'Nothing'"),
         (('toy.py', '--auto-scale-lr'), r'base_batch_size'),
-        pytest.param(
-            ('toy.py', '--amp'),
-            r'--amp: .* needs a GPU',
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason='GPU'),
+        (
+            ('toy.py', '--launcher', 'pytorch', '--local_rank', '1'),
+            r'launcher pytorch: it has not set RANK, WORLD_SIZE',
         ),
-        (('toy.py', '--launcher', 'pytorch', '--local_rank', '1000'), r'launcher pytorch: each process'),
+        (('toy.py', '--launcher', 'slurm'), r'launcher slurm: it has not set .*; start the run with srun'),
+        (('toy.py', '--cfg-options', 'load_from=s3://a/b.pth'), r'checkpoint s3://a/b\.pth: give a local file, or'),
+        (('toy.py', '--cfg-options', 'load_from=http://127.0.0.1:9/b.pth'), r'b\.pth: it could not be fetched \(.+\)'),
+        (('toy.py', *SHARDED, 'strategy.type=DeepSpeedStrategy'), r"pip install 'fgdet\[deepspeed\]'"),
+        (('toy.py', '--amp', *SHARDED, 'strategy.type=fgdet.FSDPStrategy'), r'--amp: .* strategy\.param_dtype'),
     ],
 )
 def test_train_command__says_in_one_line_what_to_mend(
     config: str, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv('LOCAL_RANK', '1000')  # the command sets it where it is not set, and the test takes it back
+    monkeypatch.setenv('LOCAL_RANK', '1')  # the command sets it where it is not set, and the test takes it back
     monkeypatch.delenv('LOCAL_RANK')
+    monkeypatch.setattr('torch.hub.get_dir', lambda: 'hub')
+    monkeypatch.setattr(training, 'find_spec', lambda _: None)
     outcome = CliRunner().invoke(training_command, arguments)
     assert isinstance(outcome.exception, UserError)
     assert '\n' not in str(outcome.exception)
@@ -281,14 +383,14 @@ def test_load_config__work_dir_comes_from_the_argument_then_the_config_then_the_
 
 
 def test_parse_cfg_options__reads_the_values_of_mmengine() -> None:
-    assert training.parse_cfg_options(['a.b=1', 'c=[1,2.5]', 'd=x,y', 'e=true', 'f=p=q']) == {
+    assert run_options.parse_cfg_options(['a.b=1', 'c=[1,2.5]', 'd=x,y', 'e=true', 'f=p=q']) == {
         'a.b': 1,
         'c': [1, 2.5],
         'd': ['x', 'y'],
         'e': True,
         'f': 'p=q',
     }
-    assert training.parse_cfg_options([]) == {}
+    assert run_options.parse_cfg_options([]) == {}
 
 
 def test_commands__take_several_options_after_one_flag_and_write_json(config: str) -> None:
@@ -317,14 +419,22 @@ def test_default_runtime__each_run_has_its_own_curves(config: str) -> None:
         assert len(list(Path(name).rglob('scalars.json'))) == 1
 
 
-@pytest.mark.parametrize(('bf16', 'dtype', 'loss_scale'), [(True, 'bfloat16', 1.0), (False, 'float16', 'dynamic')])
-def test_amp__only_float16_scales_its_loss(monkeypatch, bf16, dtype, loss_scale):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+@pytest.mark.parametrize(
+    ('gpu', 'bf16', 'expected'),
+    [
+        (True, True, dict(type='fgdet.Bfloat16OptimWrapper')),
+        (False, False, dict(type='fgdet.Bfloat16OptimWrapper')),
+        (True, False, dict(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')),
+    ],
+)
+def test_amp__only_float16_scales_its_loss(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, bf16: bool, expected: dict[str, str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
     monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda including_emulation: bf16)
-    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))))
-    training._set_amp(cfg)
-    wrapper = cfg.optim_wrapper
-    assert (wrapper.type, wrapper.dtype, wrapper.loss_scale) == ('AmpOptimWrapper', dtype, loss_scale)
+    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper', dtype='bfloat16', optimizer=dict(type='SGD', lr=0.1))))
+    run_options.set_amp(cfg)
+    assert cfg.optim_wrapper == expected | dict(optimizer=dict(type='SGD', lr=0.1))
 
 
 @pytest.mark.parametrize(
@@ -351,5 +461,5 @@ def test_train__a_full_disk_is_said_in_one_line(config: str, monkeypatch: pytest
 
 
 def test_parse_cfg_options__a_path_keeps_its_spaces() -> None:
-    options = training.parse_cfg_options(['a=/my data/x (1)', 'b= 3', "c='two words'", 'd=[p q,2]'])
+    options = run_options.parse_cfg_options(['a=/my data/x (1)', 'b= 3', "c='two words'", 'd=[p q,2]'])
     assert options == {'a': '/my data/x (1)', 'b': 3, 'c': 'two words', 'd': ['pq', 2]}

@@ -1,0 +1,3 @@
+from fgdet.engine.strategies.fsdp import FSDPStrategy
+
+__all__ = ['FSDPStrategy']
