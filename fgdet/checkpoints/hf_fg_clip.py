@@ -13,9 +13,13 @@ from torch import Tensor
 
 from fgdet.checkpoints.clip_state import CONTEXT_LENGTH, LONG_CONTEXT_LENGTH
 
+CONFIG_FILE, WEIGHTS_FILE = 'config.json', 'model.safetensors'
 #: Per-channel mean and standard deviation of RGB in 0..1 that CLIP was trained with (OpenAI CLIP, `clip.py`).
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+
+#: Layer-norm epsilon of every published CLIP.
+LAYER_NORM_EPS = 1e-5
 
 _TOP_NAMES = {
     'logit_scale': 'logit_scale',
@@ -108,24 +112,29 @@ def config_from_hf(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of :class:`fgdet.FGCLIP` from a Hugging Face ``config.json``; absent fields take CLIP's defaults.
 
     Raises:
-        ValueError: the file describes another kind of model.
+        ValueError: the file describes another kind of model, or one that fgdet cannot compute.
     """
     kind = config.get('model_type') if isinstance(config, Mapping) else None
-    if kind != 'clip' or 'text_config' not in config or 'vision_config' not in config:
+    if kind != 'clip' or not all(isinstance(config.get(f'{tower}_config'), Mapping) for tower in ('text', 'vision')):
         raise ValueError(
             "config.json must describe a CLIP or FG-CLIP model (model_type 'clip' with text_config and vision_config), "
             f'got model_type {kind!r}'
         )
     vision, text = config['vision_config'], config['text_config']
     for part, fields in (('vision_config', vision), ('text_config', text)):
-        activation = fields.get('hidden_act', 'quick_gelu')
-        if activation != 'quick_gelu':
-            raise ValueError(f"config.json: {part}.hidden_act must be 'quick_gelu', got {activation!r}")
+        activation, eps = fields.get('hidden_act', 'quick_gelu'), fields.get('layer_norm_eps', LAYER_NORM_EPS)
+        if activation not in ('quick_gelu', 'gelu'):
+            raise ValueError(f"config.json: {part}.hidden_act must be 'quick_gelu' or 'gelu', got {activation!r}")
+        if eps != LAYER_NORM_EPS:
+            raise ValueError(f'config.json: {part}.layer_norm_eps must be {LAYER_NORM_EPS}, got {eps!r}')
     vocab_size = text.get('vocab_size', 49408)
     # OpenAI's published configs say 2, a value that no code used; the mark is the last token of the vocabulary.
     eos = text.get('eos_token_id', 2)
     output_dim = config.get('projection_dim', 512)
+    # RoIAlignPooler's settings where they are not FG-CLIP's; other code reads past this field, which is ours.
+    pooler = config.get('fgdet_pooler')
     return dict(
+        **({} if pooler is None else dict(pooler=pooler)),
         vision=dict(
             image_size=vision.get('image_size', 224),
             patch_size=vision.get('patch_size', 32),
@@ -134,6 +143,7 @@ def config_from_hf(config: Mapping[str, Any]) -> dict[str, Any]:
             num_heads=vision.get('num_attention_heads', 12),
             mlp_width=vision.get('intermediate_size', 3072),
             output_dim=output_dim,
+            activation=vision.get('hidden_act', 'quick_gelu'),
         ),
         text=dict(
             vocab_size=vocab_size,
@@ -145,16 +155,25 @@ def config_from_hf(config: Mapping[str, Any]) -> dict[str, Any]:
             context_length=text.get('max_position_embeddings', CONTEXT_LENGTH),
             long_context_length=LONG_CONTEXT_LENGTH,
             eos_token_id=vocab_size - 1 if eos == 2 else eos,
+            activation=text.get('hidden_act', 'quick_gelu'),
         ),
     )
 
 
-def config_to_hf(config: Mapping[str, Any], dtype: str = 'float32') -> dict[str, Any]:
-    """A ``config.json`` that FG-CLIP's official code loads; the inverse of :func:`config_from_hf`."""
+def config_to_hf(config: Mapping[str, Any], dtype: str = 'float32', plain: bool = False) -> dict[str, Any]:
+    """A ``config.json`` that FG-CLIP's official code loads; the inverse of :func:`config_from_hf`.
+
+    Args:
+        config: the towers' arguments, every size written out, and ``pooler`` where it is not FG-CLIP's.
+        dtype: of the weights, as torch names it.
+        plain: describe the plain CLIP in it, for transformers' ``CLIPModel``.
+    """
     vision, text = config['vision'], config['text']
     length = text['context_length']
+    pooler = None if plain else config.get('pooler')
     return dict(
-        architectures=['FGCLIPModel'],
+        architectures=['CLIPModel' if plain else 'FGCLIPModel'],
+        **({} if pooler is None else dict(fgdet_pooler=pooler)),
         initializer_factor=1.0,
         logit_scale_init_value=2.6592,
         model_type='clip',
@@ -162,11 +181,10 @@ def config_to_hf(config: Mapping[str, Any], dtype: str = 'float32') -> dict[str,
         text_config=dict(
             bos_token_id=text['eos_token_id'] - 1,
             eos_token_id=text['eos_token_id'],
+            **_unless_default('hidden_act', text['activation'], 'quick_gelu'),
             hidden_size=text['width'],
             intermediate_size=text['mlp_width'],
-            **(
-                {} if length == CONTEXT_LENGTH else dict(max_position_embeddings=length)
-            ),  # as the official: no defaults
+            **_unless_default('max_position_embeddings', length, CONTEXT_LENGTH),
             model_type='clip_text_model',
             num_attention_heads=text['num_heads'],
             num_hidden_layers=text['num_layers'],
@@ -176,6 +194,7 @@ def config_to_hf(config: Mapping[str, Any], dtype: str = 'float32') -> dict[str,
         ),
         torch_dtype=dtype,
         vision_config=dict(
+            **_unless_default('hidden_act', vision['activation'], 'quick_gelu'),
             hidden_size=vision['width'],
             image_size=vision['image_size'],
             intermediate_size=vision['mlp_width'],
@@ -186,3 +205,8 @@ def config_to_hf(config: Mapping[str, Any], dtype: str = 'float32') -> dict[str,
             projection_dim=vision['output_dim'],
         ),
     )
+
+
+def _unless_default(name: str, value: Any, default: Any) -> dict[str, Any]:
+    """The official files leave out what equals transformers' default."""
+    return {} if value == default else {name: value}

@@ -16,6 +16,7 @@ COMMANDS = {
     'train': ('fgdet.cli.train', 'Run a training config, as tools/train.py does.'),
     'test': ('fgdet.cli.test', 'Evaluate a checkpoint with a config, as tools/test.py does.'),
     'detect': ('fgdet.cli.detect', 'Find things named in words on images: pictures and COCO-style JSON.'),
+    'convert': ('fgdet.cli.convert', 'Checkpoints between the layouts of FG-CLIP, CLIP, open_clip and fgdet.'),
     'evaluate': ('fgdet.cli.evaluate', 'Scores of saved predictions; no model needed.'),
     'data': ('fgdet.cli.data', 'Make and look at training data.'),
     'doctor': ('fgdet.cli.doctor', 'What is installed, what works, and the command that mends the rest.'),

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fgdet.checkpoints.hf_fg_clip import IMAGE_MEAN, IMAGE_STD
-from fgdet.checkpoints.loading import load_checkpoint
+from fgdet.checkpoints.loading import LoadedCheckpoint, load_checkpoint
 from fgdet.checkpoints.lora_state import merge_lora_state
 from fgdet.checkpoints.saving import write_hf_folder
 from fgdet.models.encoders.text_transformer import TextTransformer
@@ -39,8 +39,8 @@ class FGCLIP(nn.Module):
         vision: arguments of :class:`~fgdet.models.encoders.vision_transformer.VisionTransformer`.
         text: arguments of :class:`~fgdet.models.encoders.text_transformer.TextTransformer`.
         pooler: arguments of :class:`~fgdet.models.region_poolers.roi_align_pooler.RoIAlignPooler`.
-        checkpoint: weights to start from, as for :meth:`from_pretrained`; their sizes and activation must be those given
-            here. Their tokenizer and the preprocessing of their images come with them.
+        checkpoint: weights to start from, as for :meth:`from_pretrained`; their sizes and activation must be those
+            given here. Their tokenizer and the preprocessing of their images come with them.
         tokenizer: turns texts into ids; CLIP's own is read when it is first needed.
         preprocessing: fields of :class:`~fgdet.structures.preprocessing.Preprocessing` to use in the place of the
             checkpoint's or CLIP's: ``dict(image_size=336)`` for a model that sees images of another side than that of
@@ -85,6 +85,7 @@ class FGCLIP(nn.Module):
             self._load(loaded.state, checkpoint)
             images = loaded.preprocessing
             self._tokenizer = tokenizer or _read_tokenizer(loaded.tokenizer_folder)
+        self._check_tokenizer()
         self.preprocessing = self._preprocessing(images | dict(preprocessing or {}))
 
     @classmethod
@@ -105,14 +106,20 @@ class FGCLIP(nn.Module):
             UserError: nothing usable is there, or weights are missing, left over, or of other sizes than the config
                 says; they are listed.
         """
-        loaded = load_checkpoint(path, activation)
+        return cls.from_loaded(load_checkpoint(path, activation), path, dtype)
+
+    @classmethod
+    def from_loaded(
+        cls, loaded: LoadedCheckpoint, source: str | Path, dtype: torch.dtype | None = torch.float32
+    ) -> 'FGCLIP':
+        """As :meth:`from_pretrained`, from what was read already; ``source`` is how an error names it."""
         tokenizer = _read_tokenizer(loaded.tokenizer_folder)
         try:
             with torch.device('meta'):  # nothing is drawn only to be overwritten
                 model = cls(**loaded.config, tokenizer=tokenizer, preprocessing=loaded.preprocessing)
         except (TypeError, ValueError) as error:
-            raise UserError(f'checkpoint {path}: its config describes no FG-CLIP ({error})') from error
-        model._load({name: value.to(dtype or value.dtype, copy=True) for name, value in loaded.state.items()}, path)
+            raise UserError(f'checkpoint {source}: its config describes no FG-CLIP ({error})') from error
+        model._load({name: value.to(dtype or value.dtype, copy=True) for name, value in loaded.state.items()}, source)
         return model.eval()
 
     @property
@@ -292,6 +299,7 @@ class FGCLIP(nn.Module):
             'missing': own.keys() - state.keys(),
             'left over': state.keys() - own.keys(),
             'of another size': sizes,
+            'that are no real numbers': [name for name, value in state.items() if not value.is_floating_point()],
         }
         if any(problems.values()):
             lists = [f'{what}: {", ".join(sorted(names))}' for what, names in problems.items() if names]
@@ -308,15 +316,28 @@ class FGCLIP(nn.Module):
                     f'{tower.activation!r}; set activation={trained!r} under {name} in the config'
                 )
 
+    def _check_tokenizer(self) -> None:
+        """Raise ValueError where the tokenizer's ids are not the text tower's."""
+        given, text = self._tokenizer, self.text
+        if given is not None and (given.vocab_size, given.end_id) != (text.vocab_size, text.eos_token_id):
+            raise ValueError(
+                f'the text tower has {text.vocab_size} tokens, of which {text.eos_token_id} ends a text, and its '
+                f'tokenizer has {given.vocab_size} and {given.end_id}; give the one that the weights were trained with'
+            )
+
     def _preprocessing(self, given: dict[str, Any]) -> Preprocessing:
-        fields = dict(
+        fields: dict[str, Any] = dict(
             image_size=self.visual.image_size,
             mean=IMAGE_MEAN,
             std=IMAGE_STD,
             context_length=self.text.context_length,
             long_context_length=self.text.long_context_length,
         )
-        return Preprocessing(**(fields | given))
+        unknown = sorted(given.keys() - set(Preprocessing._fields))
+        if unknown:
+            raise ValueError(f'preprocessing: unknown {unknown[0]!r}; it has {", ".join(Preprocessing._fields)}')
+        fields |= {name: tuple(value) if name in ('mean', 'std') else value for name, value in given.items()}
+        return Preprocessing(**fields)
 
 
 def _read_tokenizer(folder: Path | None) -> Tokenizer | None:

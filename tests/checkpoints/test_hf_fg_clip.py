@@ -60,11 +60,12 @@ def test_config__official_fields_round_trip() -> None:
     official = json.loads((OFFICIAL / 'config.json').read_text())
     config = config_from_hf(official)
     assert config['vision'] == dict(
-        image_size=64, patch_size=16, width=64, num_layers=3, num_heads=4, mlp_width=128, output_dim=32
-    )
+        image_size=64, patch_size=16, width=64, num_layers=3, num_heads=4, mlp_width=128, output_dim=32,
+        activation='quick_gelu',
+    )  # fmt: skip
     assert config['text'] == dict(
         vocab_size=600, width=48, num_layers=3, num_heads=4, mlp_width=96, output_dim=32,
-        context_length=77, long_context_length=248, eos_token_id=599,
+        context_length=77, long_context_length=248, eos_token_id=599, activation='quick_gelu',
     )  # fmt: skip
     del official['transformers_version']
     assert config_to_hf(config) == official
@@ -74,8 +75,9 @@ def test_config_from_hf__absent_fields_are_clips_defaults() -> None:
     """The published FG-CLIP and CLIP configs leave out what equals transformers' defaults."""
     config = config_from_hf(dict(model_type='clip', text_config={}, vision_config=dict(patch_size=16)))
     assert config['vision'] == dict(
-        image_size=224, patch_size=16, width=768, num_layers=12, num_heads=12, mlp_width=3072, output_dim=512
-    )
+        image_size=224, patch_size=16, width=768, num_layers=12, num_heads=12, mlp_width=3072, output_dim=512,
+        activation='quick_gelu',
+    )  # fmt: skip
     assert config['text']['vocab_size'] == 49408 and config['text']['width'] == 512
     assert config['text']['eos_token_id'] == 49407  # not the 2 that OpenAI's configs say
 
@@ -87,9 +89,14 @@ def test_config_from_hf__absent_fields_are_clips_defaults() -> None:
         (dict(model_type='clip', text_config={}), 'with text_config and vision_config'),
         ([], 'got model_type None'),
         (
-            dict(model_type='clip', text_config={}, vision_config=dict(hidden_act='gelu')),
-            r"vision_config\.hidden_act must be 'quick_gelu', got 'gelu'",
+            dict(model_type='clip', text_config={}, vision_config=dict(hidden_act='relu')),
+            r"vision_config\.hidden_act must be 'quick_gelu' or 'gelu', got 'relu'",
         ),
+        (
+            dict(model_type='clip', text_config=dict(layer_norm_eps=1e-12), vision_config={}),
+            r'text_config\.layer_norm_eps must be 1e-05, got 1e-12',
+        ),
+        (dict(model_type='clip', text_config=None, vision_config={}), 'with text_config and vision_config'),
     ],
 )
 def test_config_from_hf__another_model(config: dict, message: str) -> None:

@@ -15,7 +15,8 @@ from mmengine.config import Config
 from mmengine.logging.history_buffer import HistoryBuffer
 from safetensors.torch import load_file, save_file
 
-from fgdet.checkpoints.loading import load_checkpoint, read_state_file
+from fgdet.checkpoints.loading import load_checkpoint
+from fgdet.checkpoints.state_files import read_state_file
 from fgdet.models.fg_clip import FGCLIP
 from fgdet.utils.checks import UserError
 from tests.builders import OFFICIAL, TINY_TEXT, TINY_VISION, tiny_clip, tiny_pretrainer
@@ -127,7 +128,8 @@ def test_load__folder_without_a_file(folder: Path, name: str) -> None:
 @pytest.mark.parametrize('content', [b'', b'\x00\x01\x02', b'just text\n', b'[1, 2]'])
 def test_load__folder_with_a_damaged_file(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
-    assert one_line(folder).startswith(f'checkpoint folder {folder}: ')
+    message = one_line(folder)
+    assert str(folder) in message and name in message
 
 
 @pytest.mark.parametrize('name', ['weights.pth', 'weights.pt', 'weights.bin', 'weights.safetensors'])
@@ -184,11 +186,6 @@ def test_read_state_file__getattr_fetches_nothing_but_log_statistics(tmp_path: P
         read_state_file(tmp_path / 'evil.pth')
 
 
-def test_load__torchscript_archive_is_code(tmp_path: Path) -> None:
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / 'ViT-B-16.pt')
-    assert 'it is a TorchScript archive, which is code' in one_line(tmp_path / 'ViT-B-16.pt')
-
-
 def test_load__state_of_another_model(tmp_path: Path) -> None:
     torch.save({'layer1.weight': torch.zeros(1)}, tmp_path / 'resnet.pth')
     assert 'neither a state dict of OpenAI or open_clip nor a checkpoint of fgdet' in one_line(tmp_path / 'resnet.pth')
@@ -225,7 +222,7 @@ def test_load__hub_id_takes_only_weights_config_and_tokenizer(monkeypatch: pytes
         asked.update(repository=repository, patterns=allow_patterns)
         return str(OFFICIAL)
 
-    monkeypatch.setattr('fgdet.checkpoints.loading.snapshot_download', snapshot)
+    monkeypatch.setattr('fgdet.checkpoints.hub.snapshot_download', snapshot)
     assert load_checkpoint('qihoo360/fg-clip-base').config['text']['vocab_size'] == 600
     assert asked['repository'] == 'qihoo360/fg-clip-base'
     assert not [p for p in asked['patterns'] if '*' in p or p.endswith(('.py', '.bin', '.pt', '.pth'))]

@@ -10,7 +10,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from fgdet.checkpoints.loading import load_checkpoint
+from fgdet.checkpoints.loading import load_tower
 from fgdet.models.encoders.vision_transformer import VisionTransformer
 from fgdet.registry import MODELS
 
@@ -57,14 +57,12 @@ class CLIPViTBackbone(BaseModule):
         """Load the tower from ``checkpoint``, if one was given.
 
         Raises:
-            UserError: nothing usable is there.
+            UserError: nothing usable is there, or it was trained with another activation.
             RuntimeError: its sizes are not those of ``vision``; they are listed.
         """
         super().init_weights()
         if self.checkpoint is not None:
-            state = load_checkpoint(self.checkpoint).state
-            prefix = 'visual.'
-            self.visual.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+            self.visual.load_state_dict(load_tower(self.checkpoint, 'visual', self.visual.activation))
 
     def forward(self, pixels: Tensor, dense: bool = True) -> tuple[Tensor, ...]:
         """Taps, then the dense map.

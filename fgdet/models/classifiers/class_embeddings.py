@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from fgdet.checkpoints.loading import load_checkpoint
+from fgdet.checkpoints.loading import load_tower
 from fgdet.registry import MODELS
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.text.tokenizer import Tokenizer
@@ -47,13 +47,12 @@ class ClassEmbeddings(BaseModule):
         """Load the text tower from ``checkpoint``, if one was given.
 
         Raises:
-            UserError: nothing usable is there.
+            UserError: nothing usable is there, or it was trained with another activation.
             RuntimeError: its sizes are not those of ``text_encoder``; they are listed.
         """
         super().init_weights()
         if self.checkpoint is not None:
-            state = load_checkpoint(self.checkpoint).state
-            self.text.load_state_dict({k[len('text.') :]: v for k, v in state.items() if k.startswith('text.')})
+            self.text.load_state_dict(load_tower(self.checkpoint, 'text', self.text.activation))
             self.forget()
 
     def forward(self, vocabulary: Vocabulary) -> Tensor:
