@@ -1,4 +1,4 @@
-"""The global loss of one process; `tests/parity/test_two_processes.py` has that of several."""
+"""The global loss of one process; `tests/parity/test_ranks.py` has that of several."""
 
 import math
 
@@ -10,14 +10,15 @@ from fgdet.models.losses.image_text_contrastive import ImageTextContrastiveLoss
 from tests.builders import official_json, official_tensors
 
 
-def naive_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
-    """One pair at a time."""
+def naive_loss(images: Tensor, texts: Tensor, scale: Tensor, labels: list[int] | None = None) -> Tensor:
+    """One pair at a time; pairs of two images with one text are left out."""
     images, texts = images / images.norm(dim=1, keepdim=True), texts / texts.norm(dim=1, keepdim=True)
     total = torch.zeros((), dtype=images.dtype)
     for i in range(len(images)):
+        kept = [j for j in range(len(texts)) if j == i or labels is None or labels[i] != labels[j]]
         for rows, others in ((images, texts), (texts, images)):
-            logits = [scale * (rows[i] * others[j]).sum() for j in range(len(others))]
-            total = total + torch.stack(logits).exp().sum().log() - logits[i]
+            logits = [scale * (rows[i] * others[j]).sum() for j in kept]
+            total = total + torch.stack(logits).exp().sum().log() - logits[kept.index(i)]
     return total / (2 * len(images))
 
 
@@ -30,13 +31,16 @@ def test_loss__hand_worked() -> None:
     assert loss.item() == pytest.approx(sum(rows) / 4)
 
 
+@pytest.mark.parametrize('labels', [None, [0] * 7, [3, 4, 3, 5, 4, 3, 6]])
 @pytest.mark.parametrize('size', [1, 2, 7])
-def test_loss__equals_nested_loops(size: int) -> None:
+def test_loss__equals_nested_loops(size: int, labels: list[int] | None) -> None:
     torch.manual_seed(0)
     images, texts = torch.randn(2, size, 5, dtype=torch.float64)
     scale = torch.tensor(9.0, dtype=torch.float64)
-    loss = ImageTextContrastiveLoss()(images, texts, scale)
-    torch.testing.assert_close(loss, naive_loss(images, texts, scale), rtol=1e-12, atol=1e-12)
+    expected = naive_loss(images, texts, scale, labels)
+    text_labels = None if labels is None else torch.tensor(labels[:size])
+    for loss in (ImageTextContrastiveLoss(), ImageTextContrastiveLoss(tile_size=3)):
+        torch.testing.assert_close(loss(images, texts, scale, text_labels), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_loss__gradcheck() -> None:
