@@ -3,11 +3,17 @@
 Axes: T texts, L tokens, D width, d output_dim.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fgdet.models.layers.transformer_block import LAYER_NORM_EPS, TransformerBlock, init_block_
+from fgdet.ops.token_tree import build_token_tree
+from fgdet.ops.tree_attention import TreeAttention
 from fgdet.registry import MODELS
 from fgdet.utils.resampling import stretch_positions
 
@@ -127,15 +133,54 @@ class TextTransformer(nn.Module):
         pooled = hidden[torch.arange(len(hidden), device=hidden.device), end]  # (T, D)
         return (self.long_projection if long else self.projection)(pooled)
 
+    def encode_groups(self, groups: Sequence[tuple[Tensor, bool]]) -> list[Tensor]:
+        """Features of several sets of texts in one pass, each prefix that texts share computed once.
+
+        Exact: equal to :meth:`forward` on each set, up to the rounding of sums.
+
+        Args:
+            groups: pairs of token ids and mode, as the arguments of :meth:`forward`; the ids may be on the CPU, which
+                saves waiting for another device.
+
+        Returns:
+            (T_i, d) for each group, not normalised.
+
+        Raises:
+            ValueError: as :meth:`forward`.
+        """
+        for token_ids, long in groups:
+            self._check(token_ids, long)
+        device = self.projection.weight.device
+        starts = [self.context_length if long else 0 for _, long in groups]
+        tree = build_token_tree(
+            [(token_ids, start) for (token_ids, _), start in zip(groups, starts, strict=True)],
+            self.eos_token_id,
+            self.width,
+        )
+        attention = TreeAttention(tree, self.num_heads, device)
+        tokens, positions = tree.pairs.to(device).unbind(1)
+        table = torch.cat([self.position_embedding, self.positions(self.long_context_length, long=True)])
+        hidden = self.token_embedding(tokens) + F.embedding(positions, table)  # (P, D)
+        rows: Tensor | None = tree.node_pairs.to(device)
+        for block in self.blocks[:-1]:
+            hidden = self._run(block.forward_nodes, hidden, attention.attend, rows)
+            rows = None
+        if rows is not None:
+            hidden = F.embedding(rows, hidden)
+        last = self.blocks[-1].forward_kept
+        pooled = self.final_norm(self._run(last, hidden, attention.attend_ends, attention.ends))  # (U, D)
+        ends = torch.searchsorted(attention.ends, tree.text_nodes.to(device)).split([len(ids) for ids, _ in groups])
+        return [
+            (self.long_projection if long else self.projection)(F.embedding(end, pooled))
+            for end, (_, long) in zip(ends, groups, strict=True)
+        ]
+
     def encode_tokens(self, token_ids: Tensor, long: bool = False) -> Tensor:
         """Hidden states after the final norm, (T, L) -> (T, L, D)."""
         self._check(token_ids, long)
         hidden = self.token_embedding(token_ids) + self.positions(token_ids.shape[1], long)
         for block in self.blocks:
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                hidden = checkpoint(block, hidden, True, use_reentrant=False)
-            else:
-                hidden = block(hidden, causal=True)
+            hidden = self._run(block, hidden, True)
         return self.final_norm(hidden)
 
     def positions(self, length: int, long: bool = False) -> Tensor:
@@ -149,6 +194,11 @@ class TextTransformer(nn.Module):
     def pooled_position(self, token_ids: Tensor) -> Tensor:
         """Index of each text's first end-of-text token, 0 where there is none, (T, L) -> (T,) int64."""
         return (token_ids == self.eos_token_id).int().argmax(dim=1)
+
+    def _run(self, function: Any, *inputs: Any) -> Tensor:
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(function, *inputs, use_reentrant=False)
+        return function(*inputs)
 
     def _check(self, token_ids: Tensor, long: bool) -> None:
         limit = self.long_context_length if long else self.context_length

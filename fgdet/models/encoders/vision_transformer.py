@@ -4,7 +4,7 @@ Axes: B images, h x w patches, L = 1 + h * w tokens, D width, d output_dim.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -126,12 +126,12 @@ class VisionTransformer(nn.Module):
             if i in wanted:
                 outputs[i] = tokens
         last = self.num_layers - 1
-        final = self._run(self.blocks[last], tokens) if pooled or last in wanted else None
-        if final is not None:
-            outputs[last] = final
+        if last in wanted:
+            outputs[last] = self._run(self.blocks[last], tokens)
+        features = self._last(tokens, dense, pooled) if dense or pooled else tokens
         return VisionFeatures(
-            pooled=self.projection(self.post_norm(final[:, 0])) if pooled and final is not None else None,
-            dense=self._dense(tokens, size_hw) if dense else None,
+            pooled=features[:, 0] if pooled else None,
+            dense=_to_map(features[:, int(pooled) :], size_hw) if dense else None,
             intermediates=[_to_map(outputs[i][:, 1:], size_hw) for i in wanted],
         )
 
@@ -143,14 +143,22 @@ class VisionTransformer(nn.Module):
         tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1)  # (B, L, D)
         return self.pre_norm(tokens + interpolate_grid(self.position_embedding, size_hw)), size_hw
 
-    def _dense(self, tokens: Tensor, size_hw: tuple[int, int]) -> Tensor:
-        tokens = self.blocks[-1].forward_without_attention(tokens[:, 1:])  # type: ignore[operator]
-        return _to_map(self.projection(self.post_norm(tokens)), size_hw)  # (B, d, h, w)
+    def _last(self, tokens: Tensor, dense: bool, pooled: bool) -> Tensor:
+        """The last block and the projection for the tokens that are needed: class token, patches, or both, in order.
 
-    def _run(self, block: nn.Module, tokens: Tensor) -> Tensor:
+        Only the class token's attention reaches the pooled feature, and none the dense ones.
+        """
+        block = self.blocks[-1]
+        if pooled:
+            tokens = self._run(block.forward_first, tokens, dense)
+        elif dense:
+            tokens = self._run(block.forward_without_attention, tokens[:, 1:])
+        return self.projection(self.post_norm(tokens))  # (B, L, d)
+
+    def _run(self, function: Any, *inputs: Any) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, tokens, use_reentrant=False)
-        return block(tokens)
+            return checkpoint(function, *inputs, use_reentrant=False)
+        return function(*inputs)
 
     def _resolve(self, indices: Sequence[int]) -> list[int]:
         for i in indices:

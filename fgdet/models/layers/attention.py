@@ -33,11 +33,31 @@ class SelfAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         return self.out(mixed.transpose(1, 2).flatten(2))  # (N, L, D)
 
+    def queries(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D), heads side by side."""
+        return self._project(x, 0, 1)
+
+    def keys_values(self, x: Tensor) -> Tensor:
+        """Keys, then values: (..., D) -> (..., 2 D), heads side by side in each half."""
+        return self._project(x, 1, 3)
+
     def forward_values(self, x: Tensor) -> Tensor:
         """Project values and output without mixing tokens: each token attends to itself alone. (N, L, D) -> same."""
-        width = x.shape[-1]
-        values = F.linear(x, self.qkv.weight[2 * width :], self.qkv.bias[2 * width :])
-        return self.out(values)
+        return self.out(self._project(x, 2, 3))
+
+    def forward_first(self, x: Tensor, others: bool = True) -> Tensor:
+        """The first token attends to all tokens, every other one to itself alone.
+
+        (N, L, D) -> (N, L, D), or (N, 1, D) without the others.
+        """
+        k, v = self.keys_values(x).chunk(2, dim=-1)
+        heads = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (self.queries(x[:, :1]), k, v))
+        first = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)  # (N, 1, D)
+        return self.out(torch.cat([first, v[:, 1:]], dim=1) if others else first)
+
+    def _project(self, x: Tensor, start: int, stop: int) -> Tensor:
+        part = slice(start * x.shape[-1], stop * x.shape[-1])
+        return F.linear(x, self.qkv.weight[part], self.qkv.bias[part])
 
 
 def scaled_init_(attention: SelfAttention, num_layers: int) -> None:

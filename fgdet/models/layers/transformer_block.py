@@ -3,6 +3,9 @@
 Axes: N sequences, L tokens, D width.
 """
 
+from collections.abc import Callable
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fgdet.models.layers.attention import SelfAttention, scaled_init_
@@ -40,6 +43,44 @@ class TransformerBlock(nn.Module):
         Unlike MaskCLIP the residual and the perceptron stay.
         """
         x = x + self.attention.forward_values(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+    def forward_first(self, x: Tensor, others: bool = True) -> Tensor:
+        """The first token attends to all, every other one to itself alone, (N, L, D) -> same; without the others, of
+        which :meth:`forward_without_attention` tells, (N, 1, D).
+        """
+        x = (x if others else x[:, :1]) + self.attention.forward_first(self.norm1(x), others)
+        return x + self.mlp(self.norm2(x))
+
+    def forward_nodes(self, x: Tensor, attend: Callable[[Tensor], Tensor], rows: Tensor | None = None) -> Tensor:
+        """The block on single tokens, of which ``attend`` knows who sees whom.
+
+        Args:
+            x: (N, D) tokens; or (P, D), with ``rows`` (N,) saying which of them each token is: then equal tokens are
+                normalised and projected once.
+            attend: attention, (N, 3 D) queries, keys and values -> (N, D).
+            rows: None, or as above.
+
+        Returns:
+            (N, D).
+        """
+        qkv = self.attention.qkv(self.norm1(x))
+        if rows is not None:
+            qkv, x = F.embedding(rows, qkv), F.embedding(rows, x)
+        x = x + self.attention.out(attend(qkv))
+        return x + self.mlp(self.norm2(x))
+
+    def forward_kept(self, x: Tensor, attend: Callable[[Tensor, Tensor], Tensor], kept: Tensor) -> Tensor:
+        """As :meth:`forward_nodes`, for the tokens ``kept`` (U,) alone; the others are seen, but not computed.
+
+        ``attend`` is (U, D) queries and (N, 2 D) keys and values -> (U, D).
+
+        Returns:
+            (U, D).
+        """
+        normed = self.norm1(x)
+        queries = self.attention.queries(F.embedding(kept, normed))
+        x = F.embedding(kept, x) + self.attention.out(attend(queries, self.attention.keys_values(normed)))
         return x + self.mlp(self.norm2(x))
 
 

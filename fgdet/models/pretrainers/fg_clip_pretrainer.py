@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from fgdet.ops.token_tree import text_labels
 from fgdet.registry import MODELS
+from fgdet.structures.preprocessing import check_preprocessing
 from fgdet.structures.region_text_sample import RegionTextSample
 from fgdet.utils.checks import NonFiniteLossError
 
@@ -27,11 +29,14 @@ class FGCLIPPretrainer(BaseModel):
         global_loss: config of the image-text loss; used for the long and for the short captions.
         region_loss: config of the region-text loss, or None.
         hard_negative_loss: config of the hard-negative loss, or None.
-        duplicate_aware: leave equal phrases of a batch out of each other's negatives in the region loss. The official
-            code does not; False reproduces it.
+        duplicate_aware: leave equal captions, and equal phrases, out of each other's negatives, on other ranks too. The
+            official code does not; False reproduces it.
         max_logit_scale: upper bound on the three scales in each step, as CLIP trains (arXiv 2103.00020, section 2.5:
             100); None leaves them free, as the official FG-CLIP code does.
         data_preprocessor: config of the preprocessor.
+        frozen: parts that do not learn, as for :meth:`fgdet.FGCLIP.freeze_`: ``visual`` is the image tower.
+        lora: arguments of :meth:`fgdet.FGCLIP.add_lora_`, after freezing: its towers learn through low-rank adapters
+            alone. None for none.
     """
 
     def __init__(
@@ -43,9 +48,12 @@ class FGCLIPPretrainer(BaseModel):
         duplicate_aware: bool = True,
         max_logit_scale: float | None = 100.0,
         data_preprocessor: dict[str, Any] | None = None,
+        frozen: Sequence[str] = (),
+        lora: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor or dict(type='fgdet.RegionTextDataPreprocessor'))
         self.clip = MODELS.build(clip)
+        self._match_preprocessing(clip)
         self.global_loss = MODELS.build(global_loss)
         self.region_loss = MODELS.build(region_loss) if region_loss else None
         self.hard_negative_loss = MODELS.build(hard_negative_loss) if hard_negative_loss else None
@@ -55,6 +63,9 @@ class FGCLIPPretrainer(BaseModel):
         # A parameter that no loss reaches would stop a run of several processes.
         self.clip.logit_scale_region.requires_grad_(self.region_loss is not None)
         self.clip.logit_scale_hard_negative.requires_grad_(self.hard_negative_loss is not None)
+        self.clip.freeze_(frozen)
+        if lora:
+            self.clip.add_lora_(**lora)
 
     def forward(
         self, inputs: Tensor, data_samples: Sequence[RegionTextSample] | None = None, mode: str = 'tensor'
@@ -101,26 +112,28 @@ class FGCLIPPretrainer(BaseModel):
         if self.max_logit_scale is not None:
             self.clip.clamp_logit_scales(self.max_logit_scale)
         uses_regions = self.region_loss is not None or self.hard_negative_loss is not None
+        # On the CPU before the image tower starts: the texts are sorted there while another device computes.
+        long_ids = torch.stack([s.long_ids for s in data_samples]).cpu()
+        short_ids = torch.stack([s.short_ids for s in data_samples]).cpu()
+        groups = [(long_ids, True), (short_ids, False)]
+        if uses_regions:
+            region_ids = torch.cat([s.region_ids for s in data_samples]).cpu()
+            groups += [(region_ids, False), (torch.cat([s.hard_ids for s in data_samples]).cpu(), False)]
         vision = self.clip.visual.forward_intermediates(inputs, dense=uses_regions, pooled=True)
-        long = self.clip.encode_text(torch.stack([s.long_ids for s in data_samples]), long=True)
-        short_ids = torch.stack([s.short_ids for s in data_samples])
+        long, short, *phrases = self.clip.text.encode_groups(groups)
+        scale = self.clip.logit_scale.exp()
+        losses = dict(
+            loss_long=self.global_loss(vision.pooled, long, scale, self._labels(long_ids, inputs)),
+            loss_short=self.global_loss(vision.pooled, short, scale, self._labels(short_ids, inputs)),
+        )
         if not uses_regions:
-            short = self.clip.encode_text(short_ids)
-            return self._global_losses(vision.pooled, long, short)
+            return losses
 
-        region_ids = torch.cat([s.region_ids for s in data_samples])
-        hard_ids = torch.cat([s.hard_ids for s in data_samples])
-        texts, labels = self._encode_distinct(torch.cat([short_ids, region_ids, hard_ids]))
-        counts = [len(short_ids), len(region_ids), len(hard_ids)]
-        short, region_texts, hard_texts = texts.split(counts)
+        region_texts, hard_texts = phrases
         regions = self.clip.pool_regions(vision.dense, [s.boxes for s in data_samples])  # (R, d)
-        losses = self._global_losses(vision.pooled, long, short)
         if self.region_loss is not None:
             losses['loss_region'] = self.region_loss(
-                regions,
-                region_texts,
-                self.clip.logit_scale_region.exp(),
-                labels.split(counts)[1] if self.duplicate_aware else None,
+                regions, region_texts, self.clip.logit_scale_region.exp(), self._labels(region_ids, inputs)
             )
         if self.hard_negative_loss is not None:
             losses['loss_hard_negative'] = self.hard_negative_loss(
@@ -134,30 +147,56 @@ class FGCLIPPretrainer(BaseModel):
     def predict(self, inputs: Tensor, data_samples: Sequence[RegionTextSample]) -> Sequence[RegionTextSample]:
         """Add L2-normalised features to each sample.
 
-        ``image_feature``, ``long_feature``, ``short_feature`` are (d,); ``region_features`` (R, d);
-        ``hard_features`` (T, d).
+        ``image_feature``, ``long_feature``, ``short_feature`` are (d,); ``region_features`` and ``phrase_features``
+        (R, d); ``hard_features`` (T, d).
+
+        Raises:
+            UserError: images or texts are not of the sizes that the weights want (``model.clip.preprocessing``).
         """
+        first = data_samples[0]
+        check_preprocessing(
+            self.clip.preprocessing,
+            'evaluate at that, or set model.clip.preprocessing.{field} in the config',
+            image_size=inputs.shape[-2:],
+            context_length=len(first.short_ids),
+            long_context_length=len(first.long_ids),
+        )
         vision = self.clip.visual.forward_intermediates(inputs, pooled=True)
         regions = self.clip.pool_regions(vision.dense, [s.boxes for s in data_samples])
         images = F.normalize(vision.pooled, dim=-1)
         long = self.clip.encode_text(torch.stack([s.long_ids for s in data_samples]), long=True, normalize=True)
         short = self.clip.encode_text(torch.stack([s.short_ids for s in data_samples]), normalize=True)
-        hard = self.clip.encode_text(torch.cat([s.hard_ids for s in data_samples]), normalize=True)
+        phrase_ids = [ids for s in data_samples for ids in (s.region_ids, s.hard_ids)]
+        phrases = self.clip.encode_text(torch.cat(phrase_ids), normalize=True)
+        phrase_rows = phrases.split([len(ids) for ids in phrase_ids])
         region_rows = F.normalize(regions, dim=-1).split([len(s.boxes) for s in data_samples])
-        hard_rows = hard.split([len(s.hard_ids) for s in data_samples])
         for i, sample in enumerate(data_samples):
             sample.image_feature, sample.long_feature, sample.short_feature = images[i], long[i], short[i]
-            sample.region_features, sample.hard_features = region_rows[i], hard_rows[i]
+            sample.region_features = region_rows[i]
+            sample.phrase_features, sample.hard_features = phrase_rows[2 * i], phrase_rows[2 * i + 1]
         return data_samples
 
-    def _global_losses(self, images: Tensor, long: Tensor, short: Tensor) -> dict[str, Tensor]:
-        scale = self.clip.logit_scale.exp()
-        return dict(loss_long=self.global_loss(images, long, scale), loss_short=self.global_loss(images, short, scale))
+    def _match_preprocessing(self, clip: dict[str, Any]) -> None:
+        """A fresh model takes on the mean and deviation of the preprocessor; those of a checkpoint must be the same.
 
-    def _encode_distinct(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode equal rows once: (N, L) -> features (N, d) and the label of each row's text, (N,)."""
-        distinct, labels = torch.unique(token_ids, dim=0, return_inverse=True)
-        return self.clip.encode_text(distinct)[labels], labels
+        Raises:
+            UserError: they differ.
+        """
+        if not hasattr(self.data_preprocessor, 'mean'):
+            return
+        told = clip.get('preprocessing') or {}
+        given = {name: getattr(self.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std')}
+        if clip.get('checkpoint') is None:
+            adopted = {name: tuple(values) for name, values in given.items() if name not in told}
+            self.clip.preprocessing = self.clip.preprocessing._replace(**adopted)
+        fix = 'set model.data_preprocessor.{field} to that, or model.clip.preprocessing.{field} to what is meant'
+        check_preprocessing(self.clip.preprocessing, fix, **given)
+
+    def _labels(self, token_ids: Tensor, inputs: Tensor) -> Tensor | None:
+        """The content labels of texts on the device of the inputs, (T, L) -> (T,), where equal texts count as one."""
+        if not self.duplicate_aware:
+            return None
+        return text_labels(token_ids, self.clip.text.eos_token_id).to(inputs.device, non_blocking=True)
 
 
 def _offset_indices(data_samples: Sequence[RegionTextSample]) -> Tensor:

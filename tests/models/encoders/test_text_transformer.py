@@ -76,6 +76,58 @@ def test_features__dropping_the_padding_is_exact(encoder: TextTransformer, long:
     torch.testing.assert_close(alone, expected, rtol=0, atol=1e-12)
 
 
+def groups_of_texts() -> list[tuple[torch.Tensor, bool]]:
+    """Long and short texts of 1 to 248 tokens; variants with shared beginnings; equal texts; none; odd ends."""
+
+    def row(words: int, length: int) -> torch.Tensor:
+        ids = torch.full((length,), END)
+        ids[:words] = torch.randint(0, END, (words,))
+        return ids
+
+    phrase = row(18, 77)
+    variants = phrase.repeat(12, 1)
+    for i in range(1, 11):
+        variants[i, torch.randint(18, ())] = torch.randint(END, ())
+    after_the_end = phrase.clone()
+    after_the_end[30:40] = 5
+    short = torch.stack([*(row(n, 77) for n in (0, 1, 75, 76, 77, 9)), after_the_end, phrase])
+    long = torch.stack([row(n, 248) for n in (0, 1, 75, 76, 247, 248, 130)])
+    return [(long, True), (short, False), (variants, False), (short[:0], False), (phrase[None, :19], False)]
+
+
+@pytest.mark.parametrize('checkpointing', [False, True])
+@pytest.mark.parametrize(('dtype', 'tolerance'), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_groups__features_and_gradients_equal_those_of_padded_texts(
+    encoder: TextTransformer, dtype: torch.dtype, tolerance: float, checkpointing: bool
+) -> None:
+    encoder.to(dtype).gradient_checkpointing = checkpointing
+    groups = groups_of_texts()
+    weights = [torch.randn(len(ids), encoder.output_dim, dtype=dtype) for ids, _ in groups]
+
+    def padded(ids: torch.Tensor, long: bool) -> torch.Tensor:
+        hidden = encoder.encode_tokens(ids, long)[torch.arange(len(ids)), encoder.pooled_position(ids)]
+        return (encoder.long_projection if long else encoder.projection)(hidden)
+
+    def gradients(features: list[torch.Tensor]) -> list[torch.Tensor]:
+        total = sum((f * w).sum() for f, w in zip(features, weights, strict=True))
+        return list(torch.autograd.grad(total, list(encoder.parameters())))  # type: ignore[arg-type]
+
+    expected, found = [padded(*group) for group in groups], encoder.encode_groups(groups)
+    for ours, theirs in zip([*found, *gradients(found)], [*expected, *gradients(expected)], strict=True):
+        size = float(theirs.detach().abs().max()) if theirs.numel() else 1.0
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance * max(1.0, size))
+
+
+def test_groups__one_layer_and_no_text(encoder: TextTransformer) -> None:
+    torch.manual_seed(0)
+    single = TextTransformer(**{**TINY_TEXT, 'num_layers': 1})
+    ids = random_ids(5, 12)
+    torch.testing.assert_close(single.encode_groups([(ids, False)])[0], single(ids), rtol=0, atol=1e-6)
+    (features,) = encoder.encode_groups([(ids[:0], True)])
+    assert features.shape == (0, encoder.output_dim)
+    assert encoder.encode_groups([]) == []
+
+
 def test_long_mode__rows_that_are_not_used_get_no_gradient(encoder: TextTransformer) -> None:
     ids = torch.randint(0, END, (1, 248))
     ids[0, -1] = END
