@@ -5,8 +5,10 @@ and outputs by name (`reference.safetensors`), losses and gradients (`losses.jso
 """
 
 import json
-from collections.abc import Sequence
+import tarfile
+from collections.abc import Iterable, Sequence
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,28 @@ def region(bbox: Any = (0.25, 0.25, 0.75, 1.0, 0.9), **fields: Any) -> dict[str,
         short_expr_negs={'0': 'blue mug', '1': 'red plate'},
     )
     return entry | fields
+
+
+def write_shard(path: Path, members: Iterable[tuple[str, bytes | dict[str, Any]]], mode: str = 'w') -> Path:
+    """A tar of these members; a record is written as JSON. ``mode`` is :func:`tarfile.open`'s."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for name, content in members:
+            data = content if isinstance(content, bytes) else json.dumps(content).encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, BytesIO(data))
+    return path
+
+
+def shard_members(keys: Iterable[Any], size: tuple[int, int] = (6, 4)) -> list[tuple[str, bytes | dict[str, Any]]]:
+    """A one-coloured PNG and a record for each key; the caption is the key."""
+    members: list[tuple[str, bytes | dict[str, Any]]] = []
+    for number, key in enumerate(keys):
+        image = BytesIO()
+        Image.new('RGB', size, (number % 256, 0, 0)).save(image, 'PNG')
+        members += [(f'{key}.png', image.getvalue()), (f'{key}.json', record(f'{key}.png', caption=str(key)))]
+    return members
 
 
 def write_records(path: Path, entries: Sequence[dict[str, Any] | str]) -> Path:

@@ -7,5 +7,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='fgdet.SkippedRecordsHook', max_share=0.1),
     dict(type='fgdet.ThroughputHook'),
+    dict(type='fgdet.DataPositionHook'),
+    dict(type='fgdet.IterationSeedHook'),
 ]
 log_processor = dict(by_epoch=False, window_size=10)

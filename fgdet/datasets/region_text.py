@@ -1,6 +1,6 @@
 """Images with long and short captions and described regions: FineHARD records, good and bad."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,50 +59,78 @@ class RegionTextDataset(Dataset):
         Raises:
             UserError: many records in a row are bad.
         """
-        skipped: list[tuple[str, str]] = []
-        for offset in range(min(MOST_BAD_IN_A_ROW, len(self))):
-            record = self.records[(position + offset) % len(self)]
-            try:
-                results = self.parse(record)
-                results['rng'] = np.random.default_rng([self.seed, position, offset])
-                sample = self.pipeline(results)
-            except BadRecord as error:
-                skipped.append((record.source, str(error)))
-                continue
-            sample['data_samples'].set_metainfo({'skipped': tuple(skipped)})
-            return sample
-        source, reason = skipped[-1]
-        raise UserError(f'{len(skipped)} records in a row are bad, the last {source}: {reason}')
+        nearby = range(position, position + min(MOST_BAD_IN_A_ROW, len(self)))
+        return first_good((self._try(position, other) for other in nearby), self.pipeline)
+
+    def _try(self, position: int, other: int) -> tuple[str, Callable[[], dict[str, Any]]]:
+        record = self.records[other % len(self)]
+        rng = np.random.default_rng([self.seed, position, other - position])
+        return record.source, lambda: self.parse(record) | dict(rng=rng)
 
     def parse(self, record: Record) -> dict[str, Any]:
         """Check a record and bring it into the pipeline's form.
-
-        Boxes are clipped to the image by at most a hundredth of its side; those further outside are bad.
 
         Raises:
             BadRecord: a field is missing, empty or out of range.
         """
         if record.content is None:
             raise BadRecord(record.error or 'unreadable')
-        content = record.content
-        for field in ('f_path', 'caption', 'short_caption'):
-            if not isinstance(content.get(field), str) or not content[field].strip():
-                raise BadRecord(f'{field} must be a text that is not empty, got {content.get(field)!r}')
-        if '\0' in content['f_path']:
-            raise BadRecord(f'f_path {content["f_path"]!r} is no path')
-        path = (self.image_root / content['f_path'].replace(_PUBLISHED_PREFIX, '')).resolve()
+        results = parse_record(record.content)
+        name = record.content.get('f_path')
+        if not isinstance(name, str) or not name.strip() or '\0' in name:
+            raise BadRecord(f'f_path must be a path, got {name!r}')
+        path = (self.image_root / name.replace(_PUBLISHED_PREFIX, '')).resolve()
         if not path.is_relative_to(self.image_root.resolve()):
-            raise BadRecord(f'f_path {content["f_path"]} leaves the image folder')
-        regions = content.get('bbox_info') or []
-        if not isinstance(regions, list):
-            raise BadRecord(f'bbox_info must be a list, got {type(regions).__name__}')
-        return dict(
-            img_path=str(path),
-            caption=content['caption'],
-            short_caption=content['short_caption'],
-            regions=[_parse_region(region, i) for i, region in enumerate(regions)],
-            sample_key=record.source,
-        )
+            raise BadRecord(f'f_path {name} leaves the image folder')
+        return results | dict(img_path=str(path), sample_key=record.source)
+
+
+def first_good(tries: Iterable[tuple[str, Callable[[], dict[str, Any]]]], pipeline: Callable[..., Any]) -> Any:
+    """The first sample that can be made; its meta field ``skipped`` has what was passed over before, and why.
+
+    Args:
+        tries: the source of each record, and what gives its input of the pipeline or raises BadRecord.
+        pipeline: makes the sample of it, or raises BadRecord.
+
+    Raises:
+        UserError: many in a row are bad.
+    """
+    skipped: list[tuple[str, str]] = []
+    for source, make in tries:
+        try:
+            sample = pipeline(make())
+        except BadRecord as error:
+            skipped.append((source, str(error)))
+            if len(skipped) == MOST_BAD_IN_A_ROW:
+                break
+            continue
+        sample['data_samples'].set_metainfo({'skipped': tuple(skipped)})
+        return sample
+    source, reason = skipped[-1]
+    raise UserError(f'{len(skipped)} records in a row are bad, the last {source}: {reason}')
+
+
+def parse_record(content: Any) -> dict[str, Any]:
+    """``caption``, ``short_caption`` and ``regions`` of a record, checked.
+
+    Boxes are clipped to the image by at most a hundredth of its side; those further outside are bad.
+
+    Raises:
+        BadRecord: a field is missing, empty or out of range.
+    """
+    if not isinstance(content, dict):
+        raise BadRecord(f'a record must be an object, got {type(content).__name__}')
+    for field in ('caption', 'short_caption'):
+        if not isinstance(content.get(field), str) or not content[field].strip():
+            raise BadRecord(f'{field} must be a text that is not empty, got {content.get(field)!r}')
+    regions = content.get('bbox_info') or []
+    if not isinstance(regions, list):
+        raise BadRecord(f'bbox_info must be a list, got {type(regions).__name__}')
+    return dict(
+        caption=content['caption'],
+        short_caption=content['short_caption'],
+        regions=[_parse_region(region, i) for i, region in enumerate(regions)],
+    )
 
 
 def _parse_region(region: Any, index: int) -> dict[str, Any]:

@@ -1,9 +1,14 @@
 """Orders in which a dataset is read."""
 
+import sys
 from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any
 
 import torch
 from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_dist_info
+from torch.utils.data import Sampler
 
 from fgdet.registry import DATA_SAMPLERS
 
@@ -17,12 +22,54 @@ class EpochIndexSampler(InfiniteSampler):
     exactly the samples of one that never stopped.
     """
 
-    def _infinite_indices(self) -> Iterator[int]:
+    def skip(self, num_samples: int) -> None:
+        """Begin behind this many samples of each rank, without counting them off.
+
+        Raises:
+            ValueError: ``num_samples`` is negative.
+        """
+        start = _count(num_samples) * self.world_size
+        self.indices = islice(self._infinite_indices(start), self.rank, None, self.world_size)
+
+    def _infinite_indices(self, start: int = 0) -> Iterator[int]:
         generator = torch.Generator()
         generator.manual_seed(self.seed)
-        epoch = 0
-        while True:
+        for epoch in count():
             order = torch.randperm(self.size, generator=generator) if self.shuffle else torch.arange(self.size)
-            for part in order.split(65536):  # a list of all positions of a large data set would take gigabytes
-                yield from (epoch * self.size + part).tolist()
-            epoch += 1
+            begin = epoch * self.size
+            for part in order[max(0, start - begin) :].split(65536):  # a list of all positions would take gigabytes
+                yield from (begin + part).tolist()
+
+
+@DATA_SAMPLERS.register_module()
+class StreamSampler(Sampler):
+    """Positions for a dataset that is a stream: they count on, dealt out to the ranks in turn.
+
+    Args:
+        dataset: not looked at; the runner gives it to every sampler.
+        seed: has no effect, for there is no choice to make; the runner gives it to every sampler.
+    """
+
+    def __init__(self, dataset: Any = None, seed: int | None = None) -> None:
+        self.rank, self.world_size = get_dist_info()
+        self.num_skipped = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return count(self.num_skipped * self.world_size + self.rank, self.world_size)
+
+    def __len__(self) -> int:
+        return sys.maxsize  # there is no end; the logs ask whether this is it
+
+    def skip(self, num_samples: int) -> None:
+        """Begin behind this many samples of each rank.
+
+        Raises:
+            ValueError: ``num_samples`` is negative.
+        """
+        self.num_skipped = _count(num_samples)
+
+
+def _count(num_samples: int) -> int:
+    if num_samples < 0:
+        raise ValueError(f'num_samples: expected 0 or more, got {num_samples}')
+    return num_samples

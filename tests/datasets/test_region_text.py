@@ -184,7 +184,7 @@ BAD = {
     'path upwards': (record('../secret.png'), r'\.\./secret\.png leaves the image folder'),
     'path from the root': (record('/etc/hostname'), '/etc/hostname leaves the image folder'),
     'path through a link': (record('link.png'), r'link\.png leaves the image folder'),
-    'path with a null': (record('a\0b.png'), 'is no path'),
+    'path with a null': (record('a\0b.png'), 'f_path must be a path'),
 }
 
 

@@ -1,6 +1,7 @@
 """Steps that make the pixels: load, resize, flip."""
 
 import re
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ from PIL import Image
 from fgdet.registry import TRANSFORMS
 from fgdet.structures.region_text_sample import BadRecord
 
-#: Larger images are refused: a decompression bomb, not a photograph.
-MOST_PIXELS = 100_000_000
+#: Larger images are refused: a quarter of a gigabyte when decoded, the bound from which Pillow warns.
+MOST_PIXELS = 89_478_485
+#: Formats that are read. Pillow knows others, of which some run programs or other code of the file's choice.
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'GIF', 'BMP', 'TIFF')
 _SPATIAL = re.compile(
     r'\b(?:(?:on|to|at|from|in|toward|towards|its|his|her|their|the|upper|lower|top|bottom|far|facing|turned|looking)'
     r'[ -](left|right)|(left|right)[ -](?:side|hand|of|corner|edge|half|part|arm|leg|foot|eye|ear|most))\b',
@@ -26,16 +29,18 @@ _UNFLIPPABLE = re.compile(
 
 @TRANSFORMS.register_module()
 class LoadRegionTextImage:
-    """Read ``img_path`` into ``img``, (H, W, 3) uint8 RGB, and set ``ori_shape`` and ``img_shape`` (h, w).
+    """Read ``img_path``, or ``img_bytes`` where there are some, into ``img``, (H, W, 3) uint8 RGB.
+
+    Sets ``ori_shape`` and ``img_shape`` (h, w).
 
     Raises (on call):
-        BadRecord: the file is missing, no image, truncated, or larger than 100 megapixels.
+        BadRecord: the file is missing, no image, truncated, of none of :data:`FORMATS`, or too large.
     """
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        path = results['img_path']
+        path, data = results['img_path'], results.pop('img_bytes', None)
         try:
-            with Image.open(path) as image:
+            with Image.open(path if data is None else BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise BadRecord(f'image {path} has {image.width} x {image.height} pixels')
                 pixels = np.array(image.convert('RGB'))

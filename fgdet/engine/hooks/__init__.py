@@ -1,7 +1,17 @@
 from fgdet.engine.hooks.class_texts import ClassTextsHook
 from fgdet.engine.hooks.complete_checkpoint import CompleteCheckpointHook
+from fgdet.engine.hooks.data_position import DataPositionHook
 from fgdet.engine.hooks.dataset_vocabulary_hook import DatasetVocabularyHook
+from fgdet.engine.hooks.iteration_seed import IterationSeedHook
 from fgdet.engine.hooks.skipped_records import SkippedRecordsHook
 from fgdet.engine.hooks.throughput import ThroughputHook
 
-__all__ = ['ClassTextsHook', 'CompleteCheckpointHook', 'DatasetVocabularyHook', 'SkippedRecordsHook', 'ThroughputHook']
+__all__ = [
+    'ClassTextsHook',
+    'CompleteCheckpointHook',
+    'DataPositionHook',
+    'DatasetVocabularyHook',
+    'IterationSeedHook',
+    'SkippedRecordsHook',
+    'ThroughputHook',
+]
