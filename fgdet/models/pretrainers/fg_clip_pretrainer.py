@@ -164,10 +164,13 @@ class FGCLIPPretrainer(BaseModel):
         vision = self.clip.visual.forward_intermediates(inputs, pooled=True)
         regions = self.clip.pool_regions(vision.dense, [s.boxes for s in data_samples])
         images = F.normalize(vision.pooled, dim=-1)
-        long = self.clip.encode_text(torch.stack([s.long_ids for s in data_samples]), long=True, normalize=True)
-        short = self.clip.encode_text(torch.stack([s.short_ids for s in data_samples]), normalize=True)
         phrase_ids = [ids for s in data_samples for ids in (s.region_ids, s.hard_ids)]
-        phrases = self.clip.encode_text(torch.cat(phrase_ids), normalize=True)
+        groups = [
+            (torch.stack([s.long_ids for s in data_samples]), True),
+            (torch.stack([s.short_ids for s in data_samples]), False),
+            (torch.cat(phrase_ids), False),
+        ]
+        long, short, phrases = (F.normalize(features, dim=-1) for features in self.clip.text.encode_groups(groups))
         phrase_rows = phrases.split([len(ids) for ids in phrase_ids])
         region_rows = F.normalize(regions, dim=-1).split([len(s.boxes) for s in data_samples])
         for i, sample in enumerate(data_samples):
