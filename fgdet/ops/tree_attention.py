@@ -42,20 +42,17 @@ class TreeAttention:
         ends = tree.text_nodes.unique()
         end_starts = torch.searchsorted(ends, starts)
         end_sizes = torch.searchsorted(ends, starts + sizes) - end_starts
+        self.ends = ends.to(device)
+        last_descendants = tree.ends.to(device)
         places, end_places = [], []
         for rows in _similar(sizes):
             nodes, end_numbers = _fill(starts[rows], sizes[rows]), _fill(end_starts[rows], end_sizes[rows])
-            mask = _ancestors(nodes.clamp_min(0), tree.ends).logical_and_((nodes >= 0)[:, None])
-            mask |= torch.eye(nodes.shape[1], dtype=torch.bool)  # a place that is filled up sees itself
-            first = starts[rows][:, None]
-            column = torch.where(end_numbers >= 0, ends[end_numbers.clamp_min(0)] - first, 0)
-            end_mask = torch.gather(mask, 1, column[..., None].expand(-1, -1, mask.shape[2]))
-            self._buckets.append(
-                _Bucket(nodes.shape, mask[:, None].to(device), end_numbers.shape, end_mask[:, None].to(device))
-            )
+            columns = torch.where(end_numbers >= 0, ends[end_numbers.clamp_min(0)] - starts[rows][:, None], 0)
+            mask = _ancestors(nodes.to(device), last_descendants)
+            end_mask = mask.gather(1, columns.to(device)[..., None].expand(-1, -1, mask.shape[2]))
+            self._buckets.append(_Bucket(nodes.shape, mask[:, None], end_numbers.shape, end_mask[:, None]))
             places.append(nodes.flatten())
             end_places.append(end_numbers.flatten())
-        self.ends = ends.to(device)
         self._nodes, self._node_places = _both_ways(places, len(tree.tokens), device)
         self._ends, self._end_places = _both_ways(end_places, len(ends), device)
 
@@ -131,8 +128,10 @@ def _fill(starts: Tensor, sizes: Tensor) -> Tensor:
 
 
 def _ancestors(nodes: Tensor, ends: Tensor) -> Tensor:
-    """Whether the second node is the first or its ancestor: (R, n) -> (R, n, n)."""
-    return (nodes[:, None, :] <= nodes[..., None]) & (nodes[..., None] < ends[nodes][:, None, :])
+    """Whether the second node is the first or its ancestor, (R, n) -> (R, n, n); -1 is seen by nobody but itself."""
+    first, second = nodes[..., None], nodes[:, None, :]
+    mask = (second >= 0) & (second <= first) & (first < ends[second.clamp_min(0)])
+    return mask | torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)
 
 
 def _both_ways(places: list[Tensor], count: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
