@@ -1,7 +1,7 @@
 # What every pretraining run shares: counted by iterations, bad records counted, samples per second logged.
 _base_ = 'default_runtime.py'
 default_hooks = dict(
-    logger=dict(interval=10),
+    logger=dict(interval=10, log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=500),
 )
 custom_hooks = [

@@ -1,4 +1,4 @@
-# The optimiser of FG-CLIP's training: AdamW, betas 0.9 and 0.999, no decay on biases and layer norms, learning rate
+# The optimiser of FG-CLIP's stage 2: AdamW, betas 0.9 and 0.999, no decay on biases and layer norms, learning rate
 # 1e-6 after 200 steps of warm-up, cosine to zero, no gradient clipping under DeepSpeed (FG-CLIP, scripts/train.sh).
 max_iters = 2930  # one pass over 12 million images (arXiv 2505.05071, section 4.1), 8 x 512 a step: 12e6 / 4096
 optim_wrapper = dict(

@@ -5,7 +5,6 @@ Axes: O outputs, I inputs, r rank.
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -16,8 +15,8 @@ ATTENTION = ('attention.qkv', 'attention.out')
 class LowRankUpdate(nn.Module):
     """A weight seen as ``W + alpha / r * up @ down``, of which ``up`` and ``down`` learn.
 
-    ``up`` starts at zero, so the start equals the base exactly; ``down`` starts as a linear layer does. The sum is
-    formed in float32 also under autocast: a small update must not be lost in rounding before it is added.
+    ``up`` starts at zero, so the start equals the base exactly; ``down`` starts as a linear layer does. Under autocast
+    the product is rounded, but the sum is formed in the weight's own precision: no small update is lost there.
 
     Args:
         weight: the base weight (O, I).
@@ -37,8 +36,7 @@ class LowRankUpdate(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The updated weight, (O, I) -> (O, I)."""
-        with torch.autocast(weight.device.type, enabled=False):
-            return weight + self.scale * (self.up @ self.down)
+        return weight + self.scale * (self.up @ self.down)
 
 
 def add_lora_(module: nn.Module, rank: int, alpha: float, targets: Sequence[str] = ATTENTION) -> list[str]:

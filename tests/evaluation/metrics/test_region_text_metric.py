@@ -66,7 +66,7 @@ def naive_recall(queries: list, candidates: list, k: int) -> float:
 
 def test_metric__equals_naive_loops() -> None:
     samples = held_out()
-    expected = {}
+    expected: dict[str, Any] = {}
     for kind in ('long', 'short'):
         names = [tuple(s.get(f'{kind}_ids').tolist()) for s in samples]
         images = [(s.image_feature, name) for s, name in zip(samples, names, strict=True)]
