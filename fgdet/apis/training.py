@@ -24,6 +24,7 @@ from fgdet.apis.run_checkpoints import (
     use_safe_files,
 )
 from fgdet.apis.run_options import merge_options, runner_class, set_amp, set_auto_scale_lr, set_show_dir
+from fgdet.engine.hooks.compile_modules import CompileModulesHook
 from fgdet.engine.hooks.complete_checkpoint import CompleteCheckpointHook
 from fgdet.utils.checks import NonFiniteLossError, UserError
 from fgdet.utils.configs import read_config
@@ -178,8 +179,12 @@ def _build_runner(cfg: Config) -> Runner:
     if isinstance(cfg.get('visualizer'), dict):
         cfg.visualizer.name = cfg.experiment_name
     use_safe_files()
+    compiled = cfg.pop('compile', False)  # mmengine would compile the whole step, anew for each batch
     with _explained(cfg):
-        return runner_class(cfg).from_cfg(cfg)
+        runner = runner_class(cfg).from_cfg(cfg)
+    if compiled:
+        runner.register_hook(CompileModulesHook(**(compiled if isinstance(compiled, dict) else {})))
+    return runner
 
 
 def _go_on_from_newest(runner: Runner) -> None:

@@ -1,4 +1,5 @@
 from fgdet.engine.hooks.class_texts import ClassTextsHook
+from fgdet.engine.hooks.compile_modules import CompileModulesHook
 from fgdet.engine.hooks.complete_checkpoint import CompleteCheckpointHook
 from fgdet.engine.hooks.data_position import DataPositionHook
 from fgdet.engine.hooks.dataset_vocabulary_hook import DatasetVocabularyHook
@@ -8,6 +9,7 @@ from fgdet.engine.hooks.throughput import ThroughputHook
 
 __all__ = [
     'ClassTextsHook',
+    'CompileModulesHook',
     'CompleteCheckpointHook',
     'DataPositionHook',
     'DatasetVocabularyHook',
