@@ -136,10 +136,10 @@ def region(bbox: Any = (0.25, 0.25, 0.75, 1.0, 0.9), **fields: Any) -> dict[str,
     return entry | fields
 
 
-def write_shard(path: Path, members: Iterable[tuple[str, bytes | dict[str, Any]]], mode: str = 'w') -> Path:
-    """A tar of these members; a record is written as JSON. ``mode`` is :func:`tarfile.open`'s."""
+def write_shard(path: Path, members: Iterable[tuple[str, bytes | dict[str, Any]]]) -> Path:
+    """A tar of these members; a record is written as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+    with tarfile.open(path, 'w') as tar:
         for name, content in members:
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
             info = tarfile.TarInfo(name)

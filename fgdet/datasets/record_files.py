@@ -17,8 +17,8 @@ from mmengine.logging import print_log
 
 from fgdet.utils.checks import UserError, existing_file
 
-#: A longer record, in bytes, is refused unread.
-MOST_BYTES = 16 << 20
+#: A longer record, in bytes, is refused unread; one of FineHARD has a few thousand.
+MOST_BYTES = 1 << 20
 #: Where the files hold fewer bytes than this in all, their index is made anew each time and not stored.
 SMALLEST_STORED = 16 << 20
 _CHUNK = 4 << 20

@@ -13,6 +13,7 @@ from mmengine.dataset import Compose
 from mmengine.dist import get_dist_info
 from torch.utils.data import Dataset, get_worker_info
 
+from fgdet.datasets.record_files import MOST_BYTES
 from fgdet.datasets.region_text import first_good, parse_record
 from fgdet.datasets.shard_files import expand_shards, shard_samples
 from fgdet.datasets.tar_samples import TarSample
@@ -142,6 +143,8 @@ class RegionTextShards(Dataset):
         image = next((members[name] for name in _IMAGES if name in members), None)
         if image is None or 'json' not in members:
             raise BadRecord(f'it needs a json and one of {", ".join(_IMAGES)}, got {", ".join(members) or "nothing"}')
+        if len(members['json']) > MOST_BYTES:
+            raise BadRecord(f'a record of {len(members["json"])} bytes, more than the {MOST_BYTES} allowed')
         try:
             content = json.loads(members['json'].decode('utf-8', errors='replace'))
         except (ValueError, RecursionError) as error:

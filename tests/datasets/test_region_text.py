@@ -141,6 +141,15 @@ def test_dataset__record_without_regions(tmp_path: Path) -> None:
         assert sample.hard_ids.shape == (0, 77) and sample.hard_sizes.shape == sample.hard_regions.shape == (0,)
 
 
+def test_dataset__texts_of_ten_thousand_words_are_cut(tmp_path: Path) -> None:
+    words = 'a mug of tea ' * 2500
+    entry = record(caption=words, short_caption=words, regions=[region(short_expr=words, long_expr=words)])
+    sample = dataset(tmp_path, [entry])[0]['data_samples']
+    short = [record(caption=words[:1300], short_caption=words[:1300], regions=[region(short_expr=words[:1300])])]
+    for name in ('long_ids', 'short_ids', 'hard_ids'):
+        assert torch.equal(getattr(sample, name), getattr(dataset(tmp_path, short)[0]['data_samples'], name))
+
+
 def test_dataset__published_prefix_is_not_part_of_the_path(tmp_path: Path) -> None:
     sample = dataset(tmp_path, [record('grit-20m/data-12m/good.png')])[0]['data_samples']
     assert sample.skipped == ()

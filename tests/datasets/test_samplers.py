@@ -5,12 +5,12 @@ from itertools import islice
 import pytest
 from mmengine.dataset import InfiniteSampler
 
-from fgdet.datasets.samplers import EpochIndexSampler
+from fgdet.datasets.samplers import EpochIndexSampler, StreamSampler
 
 DATA = range(7)
 
 
-def first(sampler: InfiniteSampler, number: int) -> list[int]:
+def first(sampler: InfiniteSampler | StreamSampler, number: int) -> list[int]:
     return list(islice(iter(sampler), number))
 
 
@@ -54,3 +54,26 @@ def test_skip__continues_where_the_stream_was_left(monkeypatch: pytest.MonkeyPat
     resumed = EpochIndexSampler(DATA, seed=4)
     resumed.skip(consumed)
     assert first(resumed, 12) == whole[consumed : consumed + 12]
+
+
+def test_skip__unshuffled_and_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (1, 3))
+    sampler = EpochIndexSampler(DATA, shuffle=False, seed=0)
+    sampler.skip(100_000)
+    assert first(sampler, 4) == [300_001, 300_004, 300_007, 300_010]
+
+
+def test_stream__ranks_count_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    samplers = []
+    for rank in range(3):
+        monkeypatch.setattr('fgdet.datasets.samplers.get_dist_info', lambda rank=rank: (rank, 3))
+        samplers.append(StreamSampler())
+    assert [first(sampler, 3) for sampler in samplers] == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
+    samplers[1].skip(2)
+    assert first(samplers[1], 2) == first(samplers[1], 2) == [7, 10]
+
+
+@pytest.mark.parametrize('sampler', [EpochIndexSampler(DATA, seed=0), StreamSampler()])
+def test_skip__backwards_is_refused(sampler: EpochIndexSampler | StreamSampler) -> None:
+    with pytest.raises(ValueError, match='num_samples: expected 0 or more, got -1'):
+        sampler.skip(-1)

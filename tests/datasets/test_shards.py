@@ -157,6 +157,7 @@ BAD: dict[str, tuple[list[tuple[str, Any]], str]] = {
     'record cut': ([('b.png', IMAGE), ('b.json', b'{"caption": "x')], 'its record is not valid JSON'),
     'record as a list': ([('b.png', IMAGE), ('b.json', b'[]')], 'a record must be an object, got list'),
     'record too deep': ([('b.png', IMAGE), ('b.json', b'[' * 100_000)], 'its record is not valid JSON'),
+    'record too long': ([('b.png', IMAGE), ('b.json', b' ' * (1 << 21))], 'a record of 2097152 bytes, more than'),
     'no caption': ([('b.png', IMAGE), ('b.json', b'{}')], 'caption must be a text'),
     'upwards': ([('../b.png', IMAGE), ('../b.json', record())], 'leaves its folder'),
     'from the root': ([('/b.png', IMAGE), ('/b.json', record())], 'leaves its folder'),

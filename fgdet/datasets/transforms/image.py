@@ -1,6 +1,8 @@
 """Steps that make the pixels: load, resize, flip."""
 
+import os
 import re
+import stat
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +14,8 @@ from fgdet.structures.region_text_sample import BadRecord
 
 #: Larger images are refused: a quarter of a gigabyte when decoded, the bound from which Pillow warns.
 MOST_PIXELS = 89_478_485
+#: A larger file is refused unread.
+MOST_BYTES = 64 << 20
 #: Formats that are read. Pillow knows others, of which some run programs or other code of the file's choice.
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'GIF', 'BMP', 'TIFF')
 _SPATIAL = re.compile(
@@ -40,6 +44,8 @@ class LoadRegionTextImage:
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         path, data = results['img_path'], results.pop('img_bytes', None)
         try:
+            if data is None:
+                _check_file(path)
             with Image.open(path if data is None else BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise BadRecord(f'image {path} has {image.width} x {image.height} pixels')
@@ -53,6 +59,15 @@ class LoadRegionTextImage:
         results['img'] = pixels
         results['ori_shape'] = results['img_shape'] = pixels.shape[:2]
         return results
+
+
+def _check_file(path: str) -> None:
+    """Raise BadRecord for a pipe or a device, on which reading would hang, and for a file of too many bytes."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise BadRecord(f'image {path} cannot be read (it is no file)')
+    if status.st_size > MOST_BYTES:
+        raise BadRecord(f'image {path} has {status.st_size} bytes, more than the {MOST_BYTES} allowed')
 
 
 @TRANSFORMS.register_module()

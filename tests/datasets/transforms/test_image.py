@@ -1,5 +1,9 @@
 """Loading, resizing and mirroring of an image with its boxes and texts."""
 
+import os
+import struct
+import tracemalloc
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -71,6 +75,62 @@ def test_load__damaged_anywhere_is_a_bad_record_or_an_image(tmp_path: Path, kind
 
 
 # -- resize -------------------------------------------------------------------------------------------------------
+
+
+def test_load__bytes_of_a_shard_as_the_file(tmp_path: Path) -> None:
+    path = write_image(tmp_path / 'a.png', (5, 3))
+    loaded = LoadRegionTextImage()(dict(img_path='shard.tar:a', img_bytes=path.read_bytes()))
+    assert np.array_equal(loaded['img'], np.array(Image.open(path))) and 'img_bytes' not in loaded
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    """A grey PNG with more chunks before its pixels, which are there for the first 100 MB only."""
+    header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 0, 0, 0, 0))
+    pixels = zlib.compress(bytes(min((width + 1) * height, 100_000_000)), 1)
+    return b'\x89PNG\r\n\x1a\n' + header + b''.join(chunks) + chunk(b'IDAT', pixels) + chunk(b'IEND', b'')
+
+
+BOMB = zlib.compress(bytes(100_000_000), 9)  # 100 KB
+HOSTILE = {
+    '100 megapixels': (lambda: png(10_000, 10_000), 'has 10000 x 10000 pixels'),
+    'bomb of pixels': (lambda: png(50_000, 50_000), 'cannot be read .*exceeds limit'),
+    'bomb in the colour profile': (lambda: png(4, 4, chunk(b'iCCP', b'p\0\0' + BOMB)), 'cannot be read .*too large'),
+    'bomb in a text': (lambda: png(4, 4, chunk(b'zTXt', b't\0\0' + BOMB)), 'cannot be read .*too large'),
+    'bomb in an international text': (
+        lambda: png(4, 4, chunk(b'iTXt', b't\0\1\0\0\0' + BOMB)),
+        'cannot be read .*too large',
+    ),
+    'program': (lambda: b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n', 'cannot be read .*identify'),
+    'nothing': (lambda: b'', 'cannot be read .*identify'),
+    'words': (lambda: b'not an image', 'cannot be read .*identify'),
+}
+
+
+@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
+@pytest.mark.parametrize('kind', HOSTILE)
+def test_load__hostile_image_is_a_bad_record_and_stays_small(tmp_path: Path, kind: str) -> None:
+    make, message = HOSTILE[kind]
+    (tmp_path / 'a.png').write_bytes(make())
+    tracemalloc.start()
+    for data in ({}, dict(img_bytes=(tmp_path / 'a.png').read_bytes())):
+        with pytest.raises(BadRecord, match=message):
+            LoadRegionTextImage()(dict(img_path=str(tmp_path / 'a.png')) | data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_load__pipe_and_huge_file_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'pipe.jpg')
+    with open(tmp_path / 'huge.jpg', 'wb') as file:
+        file.truncate(1 << 40)
+    for name, message in (('pipe', 'it is no file'), ('huge', 'has 1099511627776 bytes'), ('none', 'does not exist')):
+        with pytest.raises(BadRecord, match=message):
+            LoadRegionTextImage()(dict(img_path=str(tmp_path / f'{name}.jpg')))
 
 
 def test_resize__bicubic_of_pillow_without_keeping_the_aspect() -> None:
