@@ -71,15 +71,6 @@ def test_merge__gives_the_same_outputs_in_place_and_from_the_state() -> None:
         torch.testing.assert_close(module.forward_without_attention(x), expected[1], rtol=0, atol=1e-6)
 
 
-def test_merge_state__refuses_a_half_adapter_and_keeps_a_plain_state() -> None:
-    state = block_with_adapters().state_dict()
-    del state['mlp.fc1.parametrizations.weight.0.down']
-    with pytest.raises(ValueError, match=r'adapter of mlp\.fc1\.weight lacks .*\.down'):
-        merge_lora_state(state)
-    plain = TransformerBlock(8, 2, 16).state_dict()
-    assert merge_lora_state(plain) == dict(plain)
-
-
 def test_update__is_added_in_float32_under_autocast() -> None:
     """An update below bfloat16's step at the weight's size is still there when the sum is formed."""
     linear = nn.ModuleDict(dict(fc=nn.Linear(4, 4)))

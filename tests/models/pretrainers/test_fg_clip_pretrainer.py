@@ -1,12 +1,14 @@
 """The training step: features meet losses, every parameter learns, and a loss that is no number stops it."""
 
 import math
+import re
 import warnings
 from typing import Any
 
 import pytest
 import torch
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.config import Config
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, build_optim_wrapper
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -15,7 +17,7 @@ from fgdet.models.losses.image_text_contrastive import ImageTextContrastiveLoss
 from fgdet.models.losses.region_text_contrastive import RegionTextContrastiveLoss
 from fgdet.models.pretrainers.fg_clip_pretrainer import FGCLIPPretrainer
 from fgdet.utils.checks import NonFiniteLossError
-from tests.builders import region_batch, tiny_pretrainer
+from tests.builders import ROOT, region_batch, tiny_pretrainer
 
 
 def losses_of(pretrainer: FGCLIPPretrainer, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -179,6 +181,45 @@ def test_train_step__bfloat16_keeps_float32_weights_and_learns(monkeypatch: pyte
     assert history[-1] < 0.8 * history[0]
 
 
+@pytest.mark.parametrize(
+    ('changes', 'learning'),
+    [
+        (dict(frozen=('visual',)), r'text\.|logit_scale'),
+        (dict(frozen=('visual', 'logit_scale')), r'text\.|logit_scale_'),
+        (dict(lora=dict(rank=2, alpha=4.0)), r'(visual|text)\.blocks\..*\.(up|down)$|logit_scale'),
+        (dict(frozen=('visual',), lora=dict(rank=2, alpha=4.0, towers=('text',))), r'text\..*(up|down)$|logit_scale'),
+    ],
+)
+def test_finetuning__only_what_is_said_learns_and_all_of_it_gets_a_gradient(changes: dict, learning: str) -> None:
+    pretrainer = tiny_pretrainer(**changes)
+    pretrainer.clip.visual.gradient_checkpointing = pretrainer.clip.text.gradient_checkpointing = True
+    pretrainer.parse_losses(losses_of(pretrainer, region_batch((2, 0), (1,))))[0].backward()
+    for name, parameter in pretrainer.clip.named_parameters():
+        assert parameter.requires_grad == bool(re.match(learning, name)), name
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+def test_finetuning__adapters_stay_out_of_the_optimisers_way() -> None:
+    """Groups as the configs make them: no frozen weight in any."""
+    pretrainer = tiny_pretrainer(lora=dict(rank=2, alpha=4.0))
+    config = Config.fromfile(ROOT / 'configs/_base_/schedules/pretrain_adamw.py').optim_wrapper
+    groups = build_optim_wrapper(pretrainer, config).optimizer.param_groups
+    assert all(parameter.requires_grad for group in groups for parameter in group['params'])
+    assert sum(len(group['params']) for group in groups) == sum(p.requires_grad for p in pretrainer.parameters())
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(frozen=('vision',)), "no part of FG-CLIP is called 'vision'.*text, visual"),
+        (dict(lora=dict(rank=2, alpha=4.0, towers=('image',))), r"'visual', 'text' or both, got \['image'\]"),
+    ],
+)
+def test_finetuning__wrong_names(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny_pretrainer(**changes)
+
+
 @torch.no_grad()
 def test_predict__features_of_each_sample() -> None:
     pretrainer = tiny_pretrainer().eval()
@@ -194,6 +235,7 @@ def test_predict__features_of_each_sample() -> None:
         torch.testing.assert_close(s.long_feature, clip.encode_text(s.long_ids[None], long=True, normalize=True)[0])
         torch.testing.assert_close(s.short_feature, clip.encode_text(s.short_ids[None], normalize=True)[0])
         torch.testing.assert_close(s.hard_features, clip.encode_text(s.hard_ids, normalize=True))
+        torch.testing.assert_close(s.phrase_features, clip.encode_text(s.region_ids, normalize=True))
 
 
 @torch.no_grad()
