@@ -10,20 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fgdet.apis.demo_report import write_demo_report
 from fgdet.apis.detection import Detector
-from fgdet.apis.pretraining import evaluate_alignment
-from fgdet.apis.staged_run import Stage, run_stage, score_stage
+from fgdet.apis.scene_scores import HELD_OUT, score_on_scenes
+from fgdet.apis.staged_run import Stage, run_stage, schedule_options, score_stage
 from fgdet.datasets.shapes_world import ShapesWorld, write_coco
 from fgdet.models.fg_clip import FGCLIP
 from fgdet.utils.checks import UserError
 from fgdet.utils.configs import config_file
 from fgdet.utils.files import write_json
 
-#: First scene of the held-out ones; training renders scenes from 0 on and never comes this far.
-HELD_OUT = 10_000_000
 #: The parts of pretraining: stage 1, and stage 2 in two.
 GLOBAL, REGIONS, HARD_NEGATIVES = 'global loss', 'region loss', 'hard negatives'
 #: Scenes in a step of pretraining (configs/_base_/datasets/shapes_world_pretrain.py).
@@ -100,7 +96,7 @@ def run_demo(out: str | Path, quick: bool, on_progress: Progress, seed: int = 0)
             if checkpoint:
                 stage.options['model.clip.checkpoint'] = str(checkpoint)
             checkpoint = run_stage(stage, report)
-            alignment[stage.name] = _align(checkpoint, world, plan)
+            alignment[stage.name] = score_on_scenes(checkpoint, world, plan.held_out_scenes)
     assert checkpoint is not None
     model = FGCLIP.from_pretrained(checkpoint)
     model.save_pretrained(out / 'fg_clip')
@@ -177,7 +173,9 @@ def _pretraining_stages(runs: Path, plan: DemoPlan, seed: int) -> list[Stage]:
             'train_dataloader.dataset.seed': seed,
             'train_dataloader.dataset.start': SCENES_A_STEP * done,
         }
-        stages.append(Stage(name, config_file(f'demo/{config}.py'), runs / config, steps, _schedule(steps) | options))
+        stages.append(
+            Stage(name, config_file(f'demo/{config}.py'), runs / config, steps, schedule_options(steps) | options)
+        )
         done += steps
     return stages
 
@@ -201,32 +199,7 @@ def _detector_stage(out: Path, plan: DemoPlan, seed: int) -> Stage:
         config_file('demo/detector.py'),
         out / 'runs' / 'detector',
         steps,
-        _schedule(steps) | options,
-    )
-
-
-def _schedule(iterations: int) -> dict[str, Any]:
-    """Config options that stretch a leaf's warm-up and cosine to a number of steps."""
-    warmup = min(40, iterations // 5)
-    return {
-        'train_cfg.max_iters': iterations,
-        'param_scheduler.0.end': warmup,
-        'param_scheduler.1.begin': warmup,
-        'param_scheduler.1.end': iterations,
-        'param_scheduler.1.T_max': iterations - warmup,
-    }
-
-
-def _align(checkpoint: Path, world: ShapesWorld, plan: DemoPlan) -> dict[str, float]:
-    scenes = [world.scene(HELD_OUT + i) for i in range(plan.held_out_scenes)]
-    return evaluate_alignment(
-        FGCLIP.from_pretrained(checkpoint),
-        images=[scene.image for scene in scenes],
-        captions=[scene.caption for scene in scenes],
-        boxes=[np.stack([item.bbox_xyxy for item in scene.objects]) for scene in scenes],
-        phrases=[[item.name for item in scene.objects] for scene in scenes],
-        negatives=[[item.negatives for item in scene.objects] for scene in scenes],
-        class_names=world.names,
+        schedule_options(steps) | options,
     )
 
 

@@ -66,6 +66,18 @@ def score_stage(stage: Stage, checkpoint: Path) -> dict[str, Any]:
     return json.loads(scores.read_text(encoding='utf-8'))
 
 
+def schedule_options(iterations: int) -> dict[str, Any]:
+    """Config options that stretch a leaf's warm-up and cosine (configs/_base_/schedules) to 2 or more steps."""
+    warmup = min(40, max(1, iterations // 5))
+    return {
+        'train_cfg.max_iters': iterations,
+        'param_scheduler.0.end': warmup,
+        'param_scheduler.1.begin': warmup,
+        'param_scheduler.1.end': iterations,
+        'param_scheduler.1.T_max': iterations - warmup,
+    }
+
+
 def read_scalars(work_dir: Path) -> list[dict[str, Any]]:
     """The steps that a run has logged so far, oldest first; a half-written last line is left out."""
     steps = []

@@ -1,6 +1,7 @@
 """``fgdet bench``: the side-by-side measurements under ``tools/bench`` of a source checkout."""
 
 import ast
+import inspect
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +23,8 @@ FOLDER = Path(fgdet.__file__).resolve().parents[1] / 'tools' / 'bench'
     '--repeats', type=click.IntRange(min=1), help="Pairs of alternating runs; the default is the benchmark's."
 )
 @click.option('--threads', type=click.IntRange(min=1), help="Threads that torch computes with; the default is torch's.")
-def command(name: str | None, json_file: str | None, repeats: int | None, threads: int | None) -> None:
+@click.option('--out', help='Folder for the files of a benchmark that writes some.')
+def command(name: str | None, json_file: str | None, repeats: int | None, threads: int | None, out: str | None) -> None:
     """Run the benchmark NAME; without NAME, list them.
 
     The ratio is theirs over ours in seconds, the median of alternating runs: above 1, ours is faster.
@@ -36,11 +38,17 @@ def command(name: str | None, json_file: str | None, repeats: int | None, thread
         raise UserError(f'benchmark {name!r}: no such benchmark; choose from {", ".join(benchmarks)}')
     if str(FOLDER) not in sys.path:
         sys.path.insert(0, str(FOLDER))  # the benchmarks import timing.py, their neighbour
-    settings = {key: value for key, value in (('repeats', repeats), ('threads', threads)) if value is not None}
-    record = import_module(benchmarks[name][0].stem).run(**settings)
+    given = {'repeats': repeats, 'threads': threads, 'out': out}
+    run = import_module(benchmarks[name][0].stem).run
+    if out is not None and 'out' not in inspect.signature(run).parameters:
+        raise UserError(f'--out {out}: benchmark {name} writes no files; leave the option out')
+    record = run(**{key: value for key, value in given.items() if value is not None})
     if json_file:
         write_json(json_file, record)
-    print_table(record.get('cases', [record]))
+    if 'text' in record:  # no comparison of seconds: it brings its own table
+        click.echo(record['text'], nl=False)
+    else:
+        print_table(record.get('cases', [record]))
 
 
 def find_benchmarks(folder: Path) -> dict[str, tuple[Path, str]]:

@@ -1,0 +1,170 @@
+"""The ablation: its arithmetic on hand-made scores, what is equal between variants, resumption, a short real run."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fgdet.apis import ablation
+from fgdet.apis.ablation import SCORES, STAGE1, VARIANTS, AblationPlan, run_ablation, run_names, summarise
+from fgdet.apis.ablation_report import markdown_table, write_plot
+from fgdet.utils.checks import UserError
+from fgdet.utils.configs import config_file, read_config
+
+# Scores of the seeds 0, 1, 2; means and sample standard deviations by hand: 0.2 and sqrt(0.02 / 2) = 0.1, and so on.
+HAND = {
+    'stage1': dict(retrieval_r1=[0.1, 0.2, 0.3], region_top1=[0.0] * 3, hard_negative_top1=[0.1] * 3),
+    'stage2_global': dict(retrieval_r1=[0.5] * 3, region_top1=[0.1, 0.2, 0.0], hard_negative_top1=[0.2] * 3),
+    'stage2_region': dict(retrieval_r1=[0.5] * 3, region_top1=[0.3, 0.6, 0.3], hard_negative_top1=[0.5, 0.5, 0.8]),
+    'stage2_hard_negative': dict(retrieval_r1=[0.4] * 3, region_top1=[0.7] * 3, hard_negative_top1=[0.7, 0.6, 0.8]),
+    'stage2_region_control': dict(retrieval_r1=[0.4] * 3, region_top1=[0.7] * 3, hard_negative_top1=[0.8, 0.5, 0.6]),
+}
+PLAN = AblationPlan(stage1_iterations=4, stage2_iterations=3, held_out_scenes=12, seeds=(0, 3))
+
+
+def hand_runs(seeds):
+    return [
+        {'seed': seed, 'variant': variant, **{score: values[seed] for score, values in scores.items()}}
+        for seed in seeds
+        for variant, scores in HAND.items()
+    ]
+
+
+def quiet(part, done, line):
+    pass
+
+
+def test_summarise__hand_worked():
+    summary = summarise(hand_runs([2, 0, 1]))
+    assert summary['table']['stage1']['retrieval_r1'] == pytest.approx({'mean': 0.2, 'std': 0.1})
+    assert summary['table']['stage2_region']['region_top1'] == pytest.approx({'mean': 0.4, 'std': 0.03**0.5})
+    region, hard = summary['claims']
+    assert region['differences'] == pytest.approx({'0': 0.2, '1': 0.4, '2': 0.3})
+    assert region | {'differences': 0} == pytest.approx(
+        dict(
+            score='region_top1',
+            variant='stage2_region',
+            than='stage2_global',
+            mean=0.3,
+            std=0.1,
+            every_seed=True,
+            differences=0,
+        )
+    )
+    assert hard['differences'] == pytest.approx({'0': 0.2, '1': 0.1, '2': 0.0})
+    assert not hard['every_seed']  # a tie is no lift
+    assert summary['controls'][0]['mean'] == pytest.approx(0.2 / 3)
+
+
+def test_summarise__one_seed_has_no_spread():
+    summary = summarise(hand_runs([1]))
+    assert summary['table']['stage2_region']['region_top1'] == {'mean': 0.6, 'std': None}
+    assert summary['claims'][0]['std'] is None
+
+
+def test_report__table_claims_and_plot(tmp_path):
+    runs = hand_runs([0, 1, 2])
+    record = {'runs': runs, **summarise(runs)}
+    lines = markdown_table(record).splitlines()
+    assert lines[0] == '| trained with | retrieval R@1 | region top-1 | hard-negative accuracy |'
+    assert lines[2] == '| stage 1 | 20.0 ± 10.0 | 0.0 ± 0.0 | 10.0 ± 0.0 |'
+    assert lines[-2] == (
+        '- hard-negative accuracy, hard negatives over region loss: +20.0 (seed 0), +10.0 (seed 1), +0.0 (seed 2); '
+        'mean +10.0 ± 10.0; NOT every seed agrees.'
+    )
+    one = markdown_table({'runs': hand_runs([1]), **summarise(hand_runs([1]))})
+    assert '| + region loss | 50.0 | 60.0 | 50.0 |' in one
+    write_plot(record, tmp_path / 'plot.png')
+    assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_configs__variants_of_stage_2_differ_by_their_losses_alone():
+    configs = {variant: read_config(config_file(f'ablation/{variant}.py')).to_dict() for variant in VARIANTS}
+    losses = {variant: set() for variant in VARIANTS}
+    for variant, config in configs.items():
+        losses[variant] = {key: config['model'].pop(key) for key in list(config['model']) if key.endswith('_loss')}
+        config.pop('filename', None)
+    assert all(config == configs[STAGE1] for config in configs.values())
+    sets = [set(losses[variant]) for variant in VARIANTS]
+    assert sets[0] == sets[1] == {'global_loss'}
+    assert sets[2] - sets[1] == {'region_loss'}
+    assert sets[3] - sets[2] == {'hard_negative_loss'}
+    assert losses['stage2_global'].items() <= losses['stage2_region'].items() <= losses['stage2_hard_negative'].items()
+    weights = {key: loss['loss_weight'] for key, loss in losses['stage2_hard_negative'].items()}
+    assert weights == dict(global_loss=1.0, region_loss=0.1, hard_negative_loss=0.5)  # arXiv 2505.05071, 3.2
+    assert losses['stage2_region_control']['region_loss']['loss_weight'] == 0.1 + 0.5
+    assert set(losses['stage2_region_control']) == sets[2]
+
+
+@pytest.fixture
+def fake_runs(monkeypatch):
+    """Runs that train nothing; the list of those that were asked for."""
+    asked = []
+
+    def run_stage(stage, on_progress):
+        asked.append(stage)
+        stage.work_dir.mkdir(parents=True)
+        checkpoint = stage.work_dir / f'iter_{stage.iterations}.pth'
+        checkpoint.write_text('weights')
+        return checkpoint
+
+    scores = {score: 0.5 for score in SCORES}
+    monkeypatch.setattr(ablation, 'run_stage', run_stage)
+    monkeypatch.setattr(ablation, 'score_on_scenes', lambda checkpoint, world, num_scenes: scores)
+    return asked
+
+
+def test_run_ablation__variants_of_a_seed_start_alike(tmp_path, fake_runs):
+    run_ablation(tmp_path, PLAN, quiet)
+    assert [stage.name for stage in fake_runs] == run_names(PLAN)
+    for seed, stages in ((0, fake_runs[::2]), (3, fake_runs[1::2])):
+        first, *rest = stages
+        batch = read_config(first.config).train_dataloader.batch_size
+        assert first.options['train_dataloader.dataset.start'] == 0
+        assert 'model.clip.checkpoint' not in first.options
+        assert all(stage.options == rest[0].options for stage in rest)
+        assert rest[0].options['train_dataloader.dataset.start'] == 4 * batch
+        assert rest[0].options['model.clip.checkpoint'] == str(tmp_path / f'seed{seed}' / 'stage1' / 'iter_4.pth')
+        assert {stage.options[key] for stage in stages for key in ('randomness.seed',)} == {seed}
+        assert {stage.options['train_dataloader.dataset.seed'] for stage in stages} == {seed}
+
+
+def test_run_ablation__finished_runs_are_not_trained_again(tmp_path, fake_runs):
+    whole = run_ablation(tmp_path, PLAN, quiet)
+    (tmp_path / 'seed0' / 'stage2_region.json').unlink()  # as if that run had been interrupted
+    (tmp_path / 'seed3' / 'stage1' / 'iter_4.pth').unlink()  # nothing could start from its stage 1
+    fake_runs.clear()
+    again = run_ablation(tmp_path, PLAN, quiet)
+    assert [stage.work_dir.relative_to(tmp_path).as_posix() for stage in fake_runs] == [
+        'seed3/stage1',
+        'seed0/stage2_region',
+    ]
+    assert again['table'] == whole['table']
+    with pytest.raises(UserError, match=r'seed0/stage1\.json: of other settings'):
+        run_ablation(tmp_path, replace(PLAN, stage1_iterations=5), quiet)
+
+
+def test_run_ablation__bad_arguments(tmp_path):
+    with pytest.raises(UserError, match='comma'):
+        run_ablation(tmp_path / 'a,b', PLAN, quiet)
+    with pytest.raises(UserError, match=r'seeds: expected distinct numbers'):
+        AblationPlan(seeds=(1, 1))
+    with pytest.raises(UserError, match=r'stage2_iterations: expected at least 2, got 0'):
+        AblationPlan(stage2_iterations=0)
+
+
+@pytest.mark.slow
+def test_run_ablation__few_steps(tmp_path):
+    record = run_ablation(tmp_path, replace(PLAN, seeds=(1,)), quiet)
+    assert [run['variant'] for run in record['runs']] == list(VARIANTS)
+    assert all(0 <= run[score] <= 1 for run in record['runs'] for score in SCORES)
+    assert json.loads(json.dumps(record)) == record | {'plan': record['plan'] | {'seeds': [1]}}
+    weights = {
+        variant: torch.load(path, weights_only=False)['state_dict']
+        for variant in VARIANTS
+        for path in [next((tmp_path / 'seed1' / variant).glob('*.pth'))]
+    }
+    scale = 'clip.logit_scale_region'
+    assert torch.equal(weights['stage1'][scale], weights['stage2_global'][scale])
+    assert not torch.equal(weights['stage1'][scale], weights['stage2_region'][scale])
