@@ -1,7 +1,7 @@
 """A stage-2 training step, forward and backward: our pretrainer over a step that pads and encodes every text apart.
 
 The other side does what the official code does, on the same weights and batch: long texts padded to 248 tokens, others
-to 77, the text tower run once for each kind (long, short, region, hard-negative), equal phrases encoded again each time;
+to 77, the text tower run once for each kind (long, short, region, hard-negative), equal phrases anew;
 the image tower's last block computed twice, with attention for the global feature and without for the dense ones; two
 calls of torchvision's RoIAlign in float32, for regions and for regions with hard negatives.
 """
@@ -24,13 +24,17 @@ from fgdet.structures.region_text_sample import RegionTextSample
 VOCABULARY, START, END = 49408, 49406, 49407
 
 
-def run(repeats: int = 3, threads: int | None = None, num_layers: int = 4, num_images: int = 8) -> dict[str, Any]:
+def run(
+    repeats: int = 3, threads: int | None = None, num_layers: int | None = None, num_images: int = 8
+) -> dict[str, Any]:
     """Measure the step at the width of ViT-B/16, with every image having 4 regions, and with 1 to 4.
+
+    On a GPU in bfloat16, except that features are pooled and losses taken in float32; on a CPU all in float32.
 
     Args:
         repeats: pairs of alternating runs.
         threads: threads that torch computes with; None: its own choice.
-        num_layers: blocks in each tower.
+        num_layers: blocks in each tower; None: 12 on a GPU, 4 on a CPU.
         num_images: images in the batch; each region has 11 phrases.
 
     Returns:
@@ -39,23 +43,29 @@ def run(repeats: int = 3, threads: int | None = None, num_layers: int = 4, num_i
     """
     with num_threads(threads):
         torch.manual_seed(0)
-        model = _build(num_layers)
+        device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+        model = _build(num_layers or (12 if device.type == 'cuda' else 4)).to(device)
         cases = [_compare(model, repeats, num_images, fewest) for fewest in (4, 1)]
         return {**cases[0], 'cases': cases}
 
 
 def _compare(model: FGCLIPPretrainer, repeats: int, num_images: int, fewest_regions: int) -> dict[str, Any]:
+    device = model.clip.logit_scale.device
     pixels, samples = _batch(num_images, fewest_regions)
+    pixels, samples = pixels.to(device), [s.to(device) for s in samples]
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=device.type == 'cuda')
 
     def ours() -> Tensor:
         model.zero_grad()
-        total = torch.stack([*model.loss(pixels, samples).values()]).sum()
+        with autocast:
+            total = torch.stack([*model.loss(pixels, samples).values()]).sum()
         total.backward()
         return total.detach()
 
     def theirs() -> Tensor:
         model.zero_grad()
-        total = _padded_loss(model, pixels, samples)
+        with autocast:
+            total = _padded_loss(model, pixels, samples)
         total.backward()
         return total.detach()
 
@@ -70,6 +80,7 @@ def _compare(model: FGCLIPPretrainer, repeats: int, num_images: int, fewest_regi
         padded_tokens=sum(ids.numel() for ids, _ in groups),
         tokens=sum(int((ids != END).sum()) + len(ids) for ids, _ in groups),
         tree_nodes=len(build_token_tree(groups, END).tokens),
+        device=device.type,
     )
     return record('stage2-step', comparison, error, settings)
 
@@ -135,21 +146,22 @@ def _padded_loss(model: FGCLIPPretrainer, pixels: Tensor, samples: list[RegionTe
     hard_texts = _encode_padded(clip.text, torch.cat([s.hard_ids for s in samples]))
     boxes = [s.boxes / clip.patch_size for s in samples]
     hard_boxes = [s.boxes[s.hard_regions] / clip.patch_size for s in samples]
+    dense = dense.float()
     regions = roi_align(dense, boxes, (1, 1), 1.0, -1, True)[..., 0, 0]
     hard_regions = roi_align(dense, hard_boxes, (1, 1), 1.0, -1, True)[..., 0, 0]
 
-    images, long, short = (F.normalize(x, dim=-1) for x in (pooled, long, short))
-    target, scale = torch.arange(len(images)), clip.logit_scale.exp()
+    images, long, short = (F.normalize(x.float(), dim=-1) for x in (pooled, long, short))
+    target, scale = torch.arange(len(images), device=images.device), clip.logit_scale.exp()
     total = 0.5 * sum(
         F.cross_entropy(scale * a @ b.T, target) for text in (long, short) for a, b in ((images, text), (text, images))
     )
-    regions, region_texts = F.normalize(regions, dim=-1), F.normalize(region_texts, dim=-1)
+    regions, region_texts = F.normalize(regions, dim=-1), F.normalize(region_texts.float(), dim=-1)
     logits = clip.logit_scale_region.exp() * regions @ region_texts.T
-    target = torch.arange(len(logits))
+    target = torch.arange(len(logits), device=logits.device)
     total = total + 0.1 * 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
-    groups = F.normalize(hard_texts, dim=-1).unflatten(0, (-1, 11))  # (M, 11, D)
+    groups = F.normalize(hard_texts.float(), dim=-1).unflatten(0, (-1, 11))  # (M, 11, D)
     logits = clip.logit_scale_hard_negative.exp() * (groups @ F.normalize(hard_regions, dim=-1)[..., None])[..., 0]
-    return total + 0.5 * F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64))
+    return total + 0.5 * F.cross_entropy(logits, torch.zeros_like(target))
 
 
 def _padded_vision(visual: VisionTransformer, pixels: Tensor) -> tuple[Tensor, Tensor]:
