@@ -17,12 +17,15 @@ from fgdet.evaluation.functional.region_text import (
     retrieval_recall,
 )
 from fgdet.models.fg_clip import FGCLIP
+from fgdet.structures.preprocessing import check_preprocessing
 
 
-def to_pixels(images: Sequence[np.ndarray]) -> Tensor:
-    """Images (H, W, 3) uint8 RGB of one size -> (B, 3, H, W) float32, normalised as CLIP's."""
+def to_pixels(
+    images: Sequence[np.ndarray], mean: Sequence[float] = IMAGE_MEAN, std: Sequence[float] = IMAGE_STD
+) -> Tensor:
+    """Images (H, W, 3) uint8 RGB of one size -> (B, 3, H, W) float32, normalised, by default as CLIP's."""
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-    return (pixels - torch.tensor(IMAGE_MEAN).view(-1, 1, 1)) / torch.tensor(IMAGE_STD).view(-1, 1, 1)
+    return (pixels - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
 
 
 @torch.no_grad()
@@ -35,27 +38,36 @@ def evaluate_alignment(
     negatives: Sequence[Sequence[Sequence[str]]],
     class_names: Sequence[str],
     batch_size: int = 50,
+    any_size: bool = False,
 ) -> dict[str, float]:
     """Score a model on described images.
 
     Args:
         model: in eval mode.
-        images: B images (H, W, 3) uint8 RGB of one size.
+        images: B images (H, W, 3) uint8 RGB of the size that the weights want, ``model.preprocessing.image_size``.
         captions: a long caption for each.
         boxes: for each image (N, 4), xyxy in pixels.
         phrases: for each image the N class names of its boxes.
         negatives: for each image and box, phrases that do not fit.
         class_names: the K names that a region is told apart from.
         batch_size: images encoded at once.
+        any_size: take images of another size, all of one.
 
     Returns:
         ``region_top1``: share of regions nearest to their own class name; ``hard_negative_top1``: share nearer to their
         phrase than to each negative; ``retrieval_r1``: mean of image-to-text and text-to-image R@1 over the B pairs,
         where equal captions are one. The same counts as :class:`fgdet.RegionTextMetric`'s.
+
+    Raises:
+        UserError: the images are of another size.
     """
+    if not any_size:
+        sizes = {image.shape[:2] for image in images}
+        for size in sizes:
+            check_preprocessing(model.preprocessing, 'resize them, or pass any_size=True', image_size=size)
     pooled, regions = [], []
     for start in range(0, len(images), batch_size):
-        pixels = to_pixels(images[start : start + batch_size])
+        pixels = to_pixels(images[start : start + batch_size], model.preprocessing.mean, model.preprocessing.std)
         vision = model.visual.forward_intermediates(pixels, pooled=True)
         assert vision.pooled is not None and vision.dense is not None
         image_boxes = [torch.from_numpy(np.asarray(b, dtype=np.float32)) for b in boxes[start : start + batch_size]]

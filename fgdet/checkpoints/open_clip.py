@@ -28,7 +28,11 @@ def config_from_open_clip(content: Mapping[str, Any]) -> dict[str, Any]:
     ):
         unknown = sorted(field for field in fields.keys() - known if fields[field])
         if unknown:
-            raise ValueError(f"{OPEN_CLIP_CONFIG}: {name}.{unknown[0]} is not of CLIP's own kind of model")
+            raise ValueError(f"{OPEN_CLIP_CONFIG}: {name}.{unknown[0]} is not of CLIP's own transformers")
+    if isinstance(vision.get('layers'), list):
+        raise ValueError(
+            f"{OPEN_CLIP_CONFIG}: vision_cfg.layers is a ResNet's, which is not of CLIP's own transformers"
+        )
     activation = 'quick_gelu' if model.get('quick_gelu', False) else 'gelu'
     width, text_width = vision.get('width', 768), text.get('width', 512)
     vocab_size = text.get('vocab_size', 49408)

@@ -117,9 +117,10 @@ class FGCLIP(nn.Module):
         try:
             with torch.device('meta'):  # nothing is drawn only to be overwritten
                 model = cls(**loaded.config, tokenizer=tokenizer, preprocessing=loaded.preprocessing)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise UserError(f'checkpoint {source}: its config describes no FG-CLIP ({error})') from error
-        model._load({name: value.to(dtype or value.dtype, copy=True) for name, value in loaded.state.items()}, source)
+        dtypes = {name: dtype if value.is_floating_point() else None for name, value in loaded.state.items()}
+        model._load({n: value.to(dtypes[n] or value.dtype, copy=True) for n, value in loaded.state.items()}, source)
         return model.eval()
 
     @property

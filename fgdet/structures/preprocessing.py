@@ -81,7 +81,7 @@ def check_preprocessing(
 
     Args:
         wanted: what travels with the weights, ``model.preprocessing``.
-        fix: how the error says to mend or to override it.
+        fix: how the error says to mend or to override it; ``{field}`` stands for the field's name.
         image_size: side in pixels, or (h, w).
         mean: of RGB in 0..1.
         std: of RGB in 0..1.
@@ -106,7 +106,7 @@ def check_preprocessing(
             want = want * 2
         close = len(want) == len(got) and np.allclose(want, got, rtol=0, atol=_TOLERANCE)
         if not close:
-            raise UserError(f'{name}: these weights want {_shown(want)}, got {_shown(got)}; {fix}')
+            raise UserError(f'{name}: these weights want {_shown(want)}, got {_shown(got)}; {fix.format(field=name)}')
 
 
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:

@@ -1,11 +1,13 @@
 """Alignment scores of a model against a loop that encodes one thing at a time."""
 
 import numpy as np
+import pytest
 import torch
 
 from fgdet.apis.pretraining import evaluate_alignment, to_pixels
 from fgdet.datasets.shapes_world import ShapesWorld
 from fgdet.models.fg_clip import FGCLIP
+from fgdet.utils.checks import UserError
 
 
 def tiny_model() -> FGCLIP:
@@ -56,3 +58,11 @@ def test_to_pixels__hand_case():
     white = np.full((1, 1, 3), 255, np.uint8)
     expected = (1 - np.array([0.48145466, 0.4578275, 0.40821073])) / np.array([0.26862954, 0.26130258, 0.27577711])
     assert np.allclose(to_pixels([white])[0, :, 0, 0].numpy(), expected, atol=1e-6)
+
+
+def test_evaluate_alignment__images_of_another_size_only_when_told():
+    model, rest = tiny_model(), dict(captions=['a'], boxes=[np.array([[0, 0, 9, 9]])], phrases=[['b']])
+    images, rest = [np.zeros((64, 64, 3), np.uint8)], rest | dict(negatives=[[['c']]], class_names=['b', 'd'])
+    with pytest.raises(UserError, match=r'image_size: these weights want 96 x 96, got 64 x 64; .*any_size=True'):
+        evaluate_alignment(model, images, **rest)
+    assert evaluate_alignment(model, images, **rest, any_size=True)['retrieval_r1'] == 1

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fgdet.checkpoints.clip_state import complete_clip_state
+from fgdet.checkpoints.clip_state import complete_clip_state, plain_clip_state
 from fgdet.utils.resampling import stretch_positions
 from tests.builders import official_model
 
@@ -45,3 +45,14 @@ def test_complete__added_tensors_share_no_memory() -> None:
 def test_complete__names_what_is_missing() -> None:
     with pytest.raises(ValueError, match=r'lacks logit_scale, text\.projection\.weight$'):
         complete_clip_state({'text.position_embedding': torch.zeros(77, 2)})
+
+
+def test_complete__half_precision_is_stretched_in_float32() -> None:
+    state = {'text.position_embedding': torch.randn(77, 2).half(), 'text.projection.weight': torch.zeros(1)}
+    stretched = complete_clip_state(state | {'logit_scale': torch.zeros(())})['text.position_embedding_res']
+    assert torch.equal(stretched, stretch_positions(state['text.position_embedding'].float()).half())
+
+
+def test_plain__leaves_out_what_completing_adds() -> None:
+    full = official_model().state_dict()
+    assert full.keys() - plain_clip_state(full).keys() == ADDED

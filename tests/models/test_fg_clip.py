@@ -5,13 +5,18 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
+from fgdet.models.data_preprocessors.region_text import RegionTextDataPreprocessor
 from fgdet.models.fg_clip import FGCLIP
+from fgdet.structures.preprocessing import Preprocessing
 from fgdet.text.tokenizer import Tokenizer
+from fgdet.utils.checks import UserError
 from tests.builders import OFFICIAL, TINY_TEXT, TINY_VISION, official_model, official_tensors, random_ids, tiny_clip
 
 
@@ -151,3 +156,63 @@ def test_encode__refuses_pixels_of_another_shape(shape: tuple[int, ...]) -> None
     for encode in (model.encode_image, model.encode_dense, lambda pixels: model.encode_regions(pixels, [])):
         with pytest.raises(ValueError, match='pixels: expected'):
             encode(torch.zeros(shape))
+
+
+def test_checkpoint__argument_brings_tokenizer_and_preprocessing(tmp_path: Path) -> None:
+    letters = [chr(c) for c in range(ord('a'), ord('a') + 19)]
+    tokens = [*letters, *(c + '</w>' for c in letters), '<|startoftext|>', '<|endoftext|>']
+    tokenizer = Tokenizer({token: i for i, token in enumerate(tokens)}, [])
+    settings = dict(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), interpolation='bilinear', image_size=40)
+    FGCLIP(TINY_VISION, TINY_TEXT, tokenizer=tokenizer, preprocessing=settings).save_pretrained(tmp_path)
+    for model in (FGCLIP(TINY_VISION, TINY_TEXT, checkpoint=str(tmp_path)), FGCLIP.from_pretrained(tmp_path)):
+        assert model.preprocessing == Preprocessing(**settings, context_length=77, long_context_length=248)
+        assert model.tokenize('ab c')[0, :5].tolist() == [38, 0, 20, 21, 39]
+    told = FGCLIP(TINY_VISION, TINY_TEXT, checkpoint=str(tmp_path), preprocessing=dict(image_size=32))
+    assert told.preprocessing == model.preprocessing._replace(image_size=32)
+
+
+def test_checkpoint__argument_of_another_activation(tmp_path: Path) -> None:
+    tiny_clip(text=dict(activation='gelu')).save_pretrained(tmp_path)
+    message = "its text tower was trained with activation 'gelu', and the model has 'quick_gelu'; set activation='gelu'"
+    with pytest.raises(UserError, match=message):
+        FGCLIP(TINY_VISION, TINY_TEXT, checkpoint=str(tmp_path))
+
+
+def test_tokenizer__of_another_vocabulary_is_refused() -> None:
+    tokenizer = Tokenizer({'a': 0, '<|startoftext|>': 1, '<|endoftext|>': 2}, [])
+    with pytest.raises(ValueError, match='has 40 tokens, of which 39 ends a text, and its tokenizer has 3 and 2'):
+        FGCLIP(TINY_VISION, TINY_TEXT, tokenizer=tokenizer)
+
+
+def test_preprocess__one_or_several_images_of_any_size() -> None:
+    model = tiny_clip()
+    image = np.random.default_rng(0).integers(0, 256, (50, 20, 3), dtype=np.uint8)
+    squashed = np.array(Image.fromarray(image).resize((32, 32), Image.Resampling.BICUBIC))
+    expected = RegionTextDataPreprocessor()(dict(inputs=[torch.from_numpy(squashed).permute(2, 0, 1)], data_samples=[]))
+    for images in (image, [image], Image.fromarray(image)):
+        torch.testing.assert_close(model.preprocess(images), expected['inputs'])
+
+
+def test_preprocessing__unknown_field() -> None:
+    with pytest.raises(ValueError, match="preprocessing: unknown 'size'; it has image_size, mean"):
+        FGCLIP(TINY_VISION, TINY_TEXT, preprocessing=dict(size=3))
+
+
+def test_from_pretrained__keeps_stored_dtypes_where_asked_and_draws_no_random_numbers(tmp_path: Path) -> None:
+    tiny_clip().bfloat16().save_pretrained(tmp_path)
+    torch.manual_seed(7)
+    model = FGCLIP.from_pretrained(tmp_path, dtype=None)
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    after = torch.rand(3)
+    torch.manual_seed(7)
+    assert torch.equal(after, torch.rand(3))
+    assert all(p.requires_grad and p.is_leaf for p in model.parameters())
+
+
+def test_from_pretrained__weights_do_not_hang_on_the_file(tmp_path: Path) -> None:
+    """A folder can be overwritten while the model that came from it lives."""
+    tiny_clip(seed=1).save_pretrained(tmp_path)
+    model = FGCLIP.from_pretrained(tmp_path)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    (tmp_path / 'model.safetensors').write_bytes(b'')
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

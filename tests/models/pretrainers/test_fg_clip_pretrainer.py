@@ -3,6 +3,7 @@
 import math
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from fgdet.models.losses.hard_negative import HardNegativeLoss
 from fgdet.models.losses.image_text_contrastive import ImageTextContrastiveLoss
 from fgdet.models.losses.region_text_contrastive import RegionTextContrastiveLoss
 from fgdet.models.pretrainers.fg_clip_pretrainer import FGCLIPPretrainer
-from fgdet.utils.checks import NonFiniteLossError
-from tests.builders import ROOT, region_batch, tiny_pretrainer
+from fgdet.registry import MODELS
+from fgdet.utils.checks import NonFiniteLossError, UserError
+from tests.builders import ROOT, TINY_TEXT, TINY_VISION, region_batch, tiny_clip, tiny_pretrainer
 
 
 def losses_of(pretrainer: FGCLIPPretrainer, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -250,3 +252,37 @@ def test_tensor_mode__is_the_global_image_feature() -> None:
 def test_forward__wrong_mode(mode: str, samples: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tiny_pretrainer()(torch.zeros(1, 3, 32, 32), samples, mode=mode)
+
+
+MEAN = [0.5, 0.25, 0.125]
+
+
+def test_preprocessing__a_fresh_model_takes_on_the_preprocessors() -> None:
+    images = dict(type='fgdet.RegionTextDataPreprocessor', mean=MEAN)
+    assert tiny_pretrainer(data_preprocessor=images).clip.preprocessing.mean == tuple(MEAN)
+
+
+def test_preprocessing__a_checkpoint_of_another_mean_is_refused_unless_told(tmp_path: Path) -> None:
+    tiny_clip().save_pretrained(tmp_path)
+    config = dict(
+        type='fgdet.FGCLIPPretrainer',
+        clip=dict(type='fgdet.FGCLIP', vision=TINY_VISION, text=TINY_TEXT, checkpoint=str(tmp_path)),
+        global_loss=dict(type='fgdet.ImageTextContrastiveLoss'),
+    )
+    MODELS.build(config)
+    config['data_preprocessor'] = dict(type='fgdet.RegionTextDataPreprocessor', mean=MEAN)
+    with pytest.raises(UserError, match=r'^mean: these weights want .*, got .*; set model\.data_preprocessor\.mean to'):
+        MODELS.build(config)
+    config['clip']['preprocessing'] = dict(mean=MEAN)
+    assert MODELS.build(config).clip.preprocessing.mean == tuple(MEAN)
+
+
+def test_predict__other_sizes_than_the_weights_want_are_refused_unless_told() -> None:
+    pretrainer, batch = tiny_pretrainer().eval(), region_batch((1,), side=40)
+    with pytest.raises(UserError, match=r'image_size: these weights want 32 x 32, got 40 x 40; .*set model\.clip\.pre'):
+        pretrainer.test_step(batch)
+    pretrainer.clip.preprocessing = pretrainer.clip.preprocessing._replace(image_size=40)
+    assert len(pretrainer.test_step(batch)) == 1
+    batch['data_samples'][0].short_ids = batch['data_samples'][0].short_ids[:40]
+    with pytest.raises(UserError, match='context_length: these weights want 77, got 40'):
+        pretrainer.test_step(batch)
