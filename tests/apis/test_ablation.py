@@ -70,7 +70,7 @@ def test_report__table_claims_and_plot(tmp_path):
     assert lines[0] == '| trained with | retrieval R@1 | region top-1 | hard-negative accuracy |'
     assert lines[2] == '| stage 1 | 20.0 ± 10.0 | 0.0 ± 0.0 | 10.0 ± 0.0 |'
     assert lines[-2] == (
-        '- hard-negative accuracy, hard negatives over region loss: +20.0 (seed 0), +10.0 (seed 1), +0.0 (seed 2); '
+        '- hard-negative accuracy, "hard negatives" over "region loss": +20.0 (seed 0), +10.0 (seed 1), +0.0 (seed 2); '
         'mean +10.0 ± 10.0; NOT every seed agrees.'
     )
     one = markdown_table({'runs': hand_runs([1]), **summarise(hand_runs([1]))})
