@@ -148,6 +148,6 @@ def _text_keys(token_ids: Iterable[Any]) -> list[bytes]:
 
 
 def _to_array(values: Any) -> Array:
-    """A tensor on any device as an array; half precision as float32."""
+    """A tensor on any device as an array of its own, not a view that keeps a batch alive; half precision as float32."""
     values = values.detach().cpu()
-    return (values.float() if values.is_floating_point() else values).numpy()
+    return np.array((values.float() if values.is_floating_point() else values).numpy())
