@@ -53,6 +53,16 @@ def test_bench__runs_prints_and_writes(folder):
     assert record['settings'] == {'repeats': 5, 'threads': None}
 
 
+def test_bench__own_table_and_files(folder):
+    (folder / 'own_table.py').write_text(
+        '"""Own table."""\n\ndef run(out="here"):\n    return dict(name="own-table", text=f"in {out}\\n")\n'
+    )
+    result = CliRunner().invoke(bench.command, ['own-table', '--out', 'there'])
+    assert (result.exit_code, result.output) == (0, 'in there\n')
+    with pytest.raises(UserError, match='--out there: benchmark fake-one writes no files'):
+        CliRunner().invoke(bench.command, ['fake-one', '--out', 'there'], catch_exceptions=False)
+
+
 def test_bench__unknown_name(folder):
     with pytest.raises(UserError, match=r"'fake_one': no such benchmark; choose from fake-one$"):
         CliRunner().invoke(bench.command, ['fake_one'], catch_exceptions=False)
@@ -117,3 +127,16 @@ def test_region_pool__small_cases(load):
         assert set(case) == RECORD_KEYS
         assert case['max_error'] == max(case['settings']['output_error'], case['settings']['gradient_error']) < 1e-5
         assert len(case['ratios']) == 2
+
+
+def test_contrastive_memory__small(load, monkeypatch):
+    bench_file = load('contrastive_memory')
+    measure = bench_file._in_new_process
+    monkeypatch.setattr(  # one new process is enough here
+        bench_file, '_in_new_process', lambda f, form, *args: measure(f, form, *args) if form == 'ours' else 0.5
+    )
+    record = bench_file.run(repeats=1, threads=1, num_pairs=3000, num_timed=1200, dim=8)
+    assert set(record) == RECORD_KEYS | {'ours_gib', 'theirs_gib', 'logits_gib'}
+    assert record['max_error'] < 1e-5
+    assert 8e-3 < record['ours_gib'] < 0.03  # two squares of 1024 x 1024 and libraries' scratch
+    assert record['logits_gib'] == pytest.approx(4 * 3000**2 / 2**30)
