@@ -34,6 +34,10 @@ from fgdet.utils.files import read_json
 __all__ = ['LoadedCheckpoint', 'load_checkpoint', 'load_tower', 'read_state_file']
 
 _FILE_SUFFIXES = {'.pth', '.pt', '.bin', '.safetensors', '.json', '.ckpt'}
+_ASSUMED = (
+    "checkpoint {}: a state dict does not say its activation; taken: 'quick_gelu', as OpenAI's weights have. Most of "
+    "open_clip's own (LAION, DataComp ...) have 'gelu': say so with activation='gelu' (fgdet convert --activation gelu)"
+)
 
 
 class LoadedCheckpoint(NamedTuple):
@@ -82,12 +86,6 @@ def load_checkpoint(path: str | Path, activation: str | None = None) -> LoadedCh
             stated = 'quick_gelu'
         loaded.config[tower]['activation'] = stated
     return loaded
-
-
-_ASSUMED = (
-    "checkpoint {}: a state dict does not say its activation; taken: 'quick_gelu', as OpenAI's weights have. Most of "
-    "open_clip's own (LAION, DataComp ...) have 'gelu': say so with activation='gelu' (fgdet convert --activation gelu)"
-)
 
 
 def load_tower(path: str | Path, tower: str, activation: str) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from fgdet.checkpoints.loading import load_checkpoint
 from fgdet.models.fg_clip import FGCLIP
 from fgdet.text.tokenizer import Tokenizer
 from fgdet.utils.checks import UserError
-from tests.builders import OFFICIAL, TINY_TEXT, TINY_VISION, official_json, tiny_clip
+from tests.builders import OFFICIAL, TINY_TEXT, TINY_VISION, official_json, official_tensors, tiny_clip
 
 
 def folder_of(path: Path, dtype: torch.dtype = torch.float32, **towers: dict) -> Path:
@@ -82,6 +82,18 @@ def test_convert__plain_clip_becomes_fg_clip(tmp_path: Path) -> None:
     assert (report['from'], report['lost']) == ('clip', [])
     model = FGCLIP.from_pretrained(tmp_path / 'again')
     assert torch.equal(model.text.long_projection.weight, model.text.projection.weight)
+
+
+def test_convert__clip_becomes_what_the_official_training_starts_from(tmp_path: Path) -> None:
+    convert(OFFICIAL, tmp_path / 'plain', 'clip')
+    convert(tmp_path / 'plain', tmp_path / 'start')
+    state = load_file(tmp_path / 'start' / 'model.safetensors')
+    recorded = official_tensors()['resize.position_embedding_248']
+    for part in ('ori', 'res'):
+        table = state[f'text_model.embeddings.position_embedding_{part}.weight']
+        torch.testing.assert_close(table, recorded, rtol=0, atol=1e-6)
+    assert torch.equal(state['text_filip_projection.weight'], state['text_projection.weight'])
+    assert state['logit_scale_finegraind'] == state['logit_scale_hardneg'] == state['logit_scale']
 
 
 @pytest.mark.parametrize('suffix', ['.pt', '.safetensors'])

@@ -17,10 +17,14 @@ class RegionTextDataPreprocessor(BaseDataPreprocessor):
     Args:
         mean: per-channel mean of RGB in 0..1.
         std: per-channel standard deviation.
+
+    Attributes:
+        normalization: ``mean`` and ``std`` as they were given; the buffers are rounded to float32.
     """
 
     def __init__(self, mean: Sequence[float] = IMAGE_MEAN, std: Sequence[float] = IMAGE_STD) -> None:
         super().__init__()
+        self.normalization = dict(mean=tuple(mean), std=tuple(std))
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
 

@@ -185,13 +185,11 @@ class FGCLIPPretrainer(BaseModel):
         Raises:
             UserError: they differ.
         """
-        if not hasattr(self.data_preprocessor, 'mean'):
-            return
-        told = clip.get('preprocessing') or {}
-        given = {name: getattr(self.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std')}
+        given = getattr(self.data_preprocessor, 'normalization', {})
         if clip.get('checkpoint') is None:
-            adopted = {name: tuple(values) for name, values in given.items() if name not in told}
-            self.clip.preprocessing = self.clip.preprocessing._replace(**adopted)
+            told = clip.get('preprocessing') or {}
+            fresh = {name: values for name, values in given.items() if name not in told}
+            self.clip.preprocessing = self.clip.preprocessing._replace(**fresh)
         fix = 'set model.data_preprocessor.{field} to that, or model.clip.preprocessing.{field} to what is meant'
         check_preprocessing(self.clip.preprocessing, fix, **given)
 

@@ -260,6 +260,7 @@ MEAN = [0.5, 0.25, 0.125]
 def test_preprocessing__a_fresh_model_takes_on_the_preprocessors() -> None:
     images = dict(type='fgdet.RegionTextDataPreprocessor', mean=MEAN)
     assert tiny_pretrainer(data_preprocessor=images).clip.preprocessing.mean == tuple(MEAN)
+    assert tiny_pretrainer().clip.preprocessing == tiny_clip().preprocessing
 
 
 def test_preprocessing__a_checkpoint_of_another_mean_is_refused_unless_told(tmp_path: Path) -> None:
