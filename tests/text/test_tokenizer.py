@@ -2,15 +2,20 @@
 """Token ids against open_clip's own tokenizer, which is CLIP's."""
 
 import json
+import pickle
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from fgdet.datasets.shapes_world import ShapesWorld
+from fgdet.text import tokenizer as tokenizer_module
 from fgdet.text.tokenizer import Tokenizer
 
 START, END = 49406, 49407
@@ -96,6 +101,120 @@ def test_ids__equal_open_clips_on_every_character(tokenizer: Tokenizer, theirs: 
     assert [hex(ord(c)) for c, d in zip(characters, different, strict=True) if d] == []
 
 
+def test_ids__equal_open_clips_on_random_texts(tokenizer: Tokenizer, theirs: SimpleTokenizer) -> None:
+    """Words, entities, white space and characters of all kinds in any order; new chunks first, then known ones."""
+    texts = random_texts(800)
+    expected = padded_with_end(theirs(texts, 248))
+    fresh = pickle.loads(pickle.dumps(tokenizer))
+    for _ in range(2):
+        assert [t for t, same in zip(texts, (fresh(texts, 248) == expected).all(1), strict=True) if not same] == []
+
+
+def random_texts(count: int, seed: int = 0) -> list[str]:
+    rng = np.random.default_rng(seed)
+    codes = [*range(0x20), *range(0x7F, 0x2100), *range(0x2190, 0x2800), *range(0x3000, 0x3100), *range(0xF900, 0xFFFE)]
+    codes += range(0x1F300, 0x1F700)
+    characters = [chr(code) for code in codes if unicodedata.category(chr(code)) not in {'Cn', 'Co', 'Cs'}]
+    words = [
+        'a',
+        'The',
+        'dog',
+        'ran;',
+        '(quickly)',
+        'on',
+        '2',
+        'red-brown',
+        'LEGS,',
+        "it's",
+        '"fine".',
+        'C++',
+        '&',
+        'x<y',
+        '>',
+    ]
+    entities = '&amp; &lt; &LT; &nbsp; &rsquo; &eacute; &EACUTE; &#39; &#x41; &#7; &#10; &amp;amp; &amp;lt; &ampx; &#'
+    spaces = [
+        ' ',
+        ' ',
+        ' ',
+        ' ',
+        '  ',
+        '',
+        '\n',
+        '\t',
+        '\r\n',
+        '\x0b',
+        '\x0c',
+        '\x1c',
+        '\x85',
+        '\xa0',
+        '\u2028',
+        '\u3000',
+    ]
+    odd = [piece for text in NASTY[8:24] for piece in text.split(' ')]
+    texts = []
+    for _ in range(count):
+        pieces = []
+        for kind in rng.choice(4, rng.integers(1, 12), p=(0.6, 0.15, 0.15, 0.1)):
+            pieces.append(str(rng.choice((words, odd, characters, entities.split(' '))[kind])))
+            pieces.append(spaces[rng.integers(len(spaces))])
+        texts.append(''.join(pieces))
+    return texts
+
+
+def test_ids__the_same_when_known_chunks_are_forgotten(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = random_texts(300, seed=1)
+    expected = tokenizer(texts)
+    monkeypatch.setattr(tokenizer_module, 'MOST_KNOWN', 100)
+    small = pickle.loads(pickle.dumps(tokenizer))
+    rows = []
+    for start in range(0, 300, 20):
+        rows.append(small(texts[start : start + 20]))
+        assert len(small._known) < 100 + 20 * 24
+    assert torch.equal(torch.cat(rows), expected)
+
+
+def test_ids__long_chunks_are_not_kept(tokenizer: Tokenizer) -> None:
+    small = pickle.loads(pickle.dumps(tokenizer))
+    small(['x' * 100_000, 'short ' + 'y' * 65, 'é' * 65])
+    assert set(small._known) == {'', 'short'}
+
+
+def test_ids__known_chunks_stay_at_home(tokenizer: Tokenizer) -> None:
+    small = pickle.loads(pickle.dumps(tokenizer))
+    assert set(small._known) == {''}
+    empty = len(pickle.dumps(small))
+    small(random_texts(200))
+    assert len(small._known) > 100
+    assert len(pickle.dumps(small)) == empty
+
+
+def test_ids__in_worker_processes_and_threads(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = random_texts(400, seed=2)
+    expected = tokenizer(texts)
+    loader: DataLoader[Tensor] = DataLoader(texts, batch_size=50, num_workers=2, collate_fn=tokenizer)
+    assert torch.equal(torch.cat(list(loader)), expected)
+    monkeypatch.setattr(tokenizer_module, 'MOST_KNOWN', 200)
+    shared = pickle.loads(pickle.dumps(tokenizer))
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            rows = pool.map(shared, [texts[start : start + 10] for start in range(0, 400, 10)])
+            assert torch.equal(torch.cat(list(rows)), expected)
+
+
+def test_encode__the_rows_without_padding(tokenizer: Tokenizer) -> None:
+    texts = ['', 'a photo of a cat', 'cat ' * 100]
+    assert tokenizer.encode(texts) == [
+        [START, END],
+        [START, 320, 1125, 539, 320, 2368, END],
+        [START, *[2368] * 75, END],
+    ]
+    assert tokenizer.encode('cat', context_length=2) == [[START, END]]
+    assert tokenizer.encode([]) == []
+    with pytest.raises(ValueError, match='context_length: expected at least 2'):
+        tokenizer.encode('cat', context_length=1)
+
+
 def test_ids__known_ones(tokenizer: Tokenizer) -> None:
     assert tokenizer('a photo of a cat').tolist() == [[START, 320, 1125, 539, 320, 2368] + 71 * [END]]
     assert tokenizer.vocab_size == 49408
@@ -131,6 +250,8 @@ def test_save__round_trip(tokenizer: Tokenizer, tmp_path: Path) -> None:
 def test_vocabulary__must_have_both_marks() -> None:
     with pytest.raises(ValueError, match=r'lacks <\|endoftext\|>'):
         Tokenizer({'a': 0, '<|startoftext|>': 1}, [])
+    with pytest.raises(ValueError, match='ids up to 65535, got 65536'):
+        Tokenizer({'<|endoftext|>': 0, '<|startoftext|>': 65536}, [])
 
 
 def test_clip__without_open_clip(monkeypatch: pytest.MonkeyPatch) -> None:
