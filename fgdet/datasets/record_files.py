@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -45,8 +46,8 @@ class RecordFiles(Sequence[Record]):
     """The records of a JSON list, of JSON lines, or of a folder of such files, as a sequence that holds none of them.
 
     The index has four numbers a record. It is stored under a name that changes with the files' names, sizes and times
-    of change, so it is never out of date, and memory-mapped, so that processes share it. A record that is broken, also
-    the last one of a file that was cut, is an entry with an error.
+    of change, so it is never out of date; it is memory-mapped, and a worker that looks up single records holds none of
+    it. A record that is broken, also the last one of a file that was cut, is an entry with an error.
 
     Args:
         path: a ``.json`` or ``.jsonl`` file, or a folder, of which such files are read in the order of their names.
@@ -62,6 +63,7 @@ class RecordFiles(Sequence[Record]):
         self.files = _files(self.path)
         self.cache_dir = Path(cache_dir) if cache_dir else _default_cache()
         self._index: np.ndarray | None = None  # (N, 4) int64: file, first byte, end, line or ~index
+        self._stored: int | None = None  # descriptor of the stored index
         self._rows()
         for number in range(len(self.files)):
             self._check_is_json(number)
@@ -71,14 +73,26 @@ class RecordFiles(Sequence[Record]):
 
     def __getitem__(self, position: Any) -> Any:
         """The record at a position from 0 to ``len(self) - 1``."""
-        file, start, end, number = self._rows()[position].tolist()
+        if not 0 <= position < len(self):
+            raise IndexError(f'record {position} of {len(self)}')
+        file, start, end, number = self._row(position)
         path = self.files[file]
         source = f'{path}:{number}' if number > 0 else f'{path}[{~number}]'
         return _read(path, start, end, source)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a worker gets: the index itself only where it is not stored."""
-        return self.__dict__ | (dict(_index=None) if isinstance(self._index, np.memmap) else {})
+        return self.__dict__ | dict(_stored=None) | (dict(_index=None) if isinstance(self._index, np.memmap) else {})
+
+    def _row(self, position: int) -> list[int]:
+        rows = self._rows()
+        if not isinstance(rows, np.memmap):
+            return rows[position].tolist()
+        if self._stored is None:  # read, for the pages of a map would count as memory of every worker
+            self._stored = os.open(str(rows.filename), os.O_RDONLY)
+            weakref.finalize(self, os.close, self._stored)
+        data = os.pread(self._stored, rows.strides[0], rows.offset + position * rows.strides[0])
+        return np.frombuffer(data, rows.dtype).tolist()
 
     def _rows(self) -> np.ndarray:
         if self._index is None:

@@ -15,8 +15,8 @@ from fgdet.utils.checks import UserError
 
 #: How many bad records in a row end the search for a good one.
 MOST_BAD_IN_A_ROW = 100
-# FineHARD's published paths start with this; the images are laid out without it (FG-CLIP, train_fgclip.py).
-_PUBLISHED_PREFIX = 'grit-20m/data-12m/'
+#: FineHARD's published paths start with this; the images are laid out without it (FG-CLIP, train_fgclip.py).
+PUBLISHED_PREFIX = 'grit-20m/data-12m/'
 
 
 @DATASETS.register_module()
@@ -76,13 +76,23 @@ class RegionTextDataset(Dataset):
         if record.content is None:
             raise BadRecord(record.error or 'unreadable')
         results = parse_record(record.content)
-        name = record.content.get('f_path')
-        if not isinstance(name, str) or not name.strip() or '\0' in name:
-            raise BadRecord(f'f_path must be a path, got {name!r}')
-        path = (self.image_root / name.replace(_PUBLISHED_PREFIX, '')).resolve()
-        if not path.is_relative_to(self.image_root.resolve()):
-            raise BadRecord(f'f_path {name} leaves the image folder')
+        path = image_path(record.content, self.image_root)
         return results | dict(img_path=str(path), sample_key=record.source)
+
+
+def image_path(content: dict[str, Any], image_root: Path) -> Path:
+    """Where the image of a record lies, without the folders that FineHARD's published paths start with.
+
+    Raises:
+        BadRecord: ``f_path`` is no path, or leads out of ``image_root``.
+    """
+    name = content.get('f_path')
+    if not isinstance(name, str) or not name.strip() or '\0' in name:
+        raise BadRecord(f'f_path must be a path, got {name!r}')
+    path = (image_root / name.replace(PUBLISHED_PREFIX, '')).resolve()
+    if not path.is_relative_to(image_root.resolve()):
+        raise BadRecord(f'f_path {name} leaves the image folder')
+    return path
 
 
 def first_good(tries: Iterable[tuple[str, Callable[[], dict[str, Any]]]], pipeline: Callable[..., Any]) -> Any:
