@@ -23,7 +23,8 @@ from fgdet.utils.checks import UserError
 
 #: How many shards in a row may have no sample for a stream.
 _MOST_IDLE = 1000
-_IMAGES = ('jpg', 'jpeg', 'png', 'webp')
+#: What the image of a sample may be.
+IMAGE_ENDINGS = ('jpg', 'jpeg', 'png', 'webp')
 # What a random choice is for: one of these comes first in the seed of its generator.
 _ORDER, _BLOCK, _SAMPLE = range(3)
 
@@ -137,20 +138,30 @@ class RegionTextShards(Dataset):
         Raises:
             BadRecord: the sample is broken, lacks its image or record, or a field of the record is bad.
         """
-        members = entry.sample.members
-        if entry.sample.error is not None:
-            raise BadRecord(entry.sample.error)
-        image = next((members[name] for name in _IMAGES if name in members), None)
-        if image is None or 'json' not in members:
-            raise BadRecord(f'it needs a json and one of {", ".join(_IMAGES)}, got {", ".join(members) or "nothing"}')
-        if len(members['json']) > MOST_BYTES:
-            raise BadRecord(f'a record of {len(members["json"])} bytes, more than the {MOST_BYTES} allowed')
-        try:
-            content = json.loads(members['json'].decode('utf-8', errors='replace'))
-        except (ValueError, RecursionError) as error:
-            raise BadRecord(f'its record is not valid JSON ({error})') from error
+        content, image = open_sample(entry.sample)
         rng = np.random.default_rng([self.seed, _SAMPLE, *entry.origin])
         return parse_record(content) | dict(img_path=entry.source, img_bytes=image, sample_key=entry.source, rng=rng)
+
+
+def open_sample(sample: TarSample) -> tuple[Any, bytes]:
+    """The record of a shard's sample, not checked yet, and its encoded image.
+
+    Raises:
+        BadRecord: the sample is broken, or lacks its image or record.
+    """
+    members = sample.members
+    if sample.error is not None:
+        raise BadRecord(sample.error)
+    image = next((members[name] for name in IMAGE_ENDINGS if name in members), None)
+    if image is None or 'json' not in members:
+        endings = ', '.join(IMAGE_ENDINGS)
+        raise BadRecord(f'it needs a json and one of {endings}, got {", ".join(members) or "nothing"}')
+    if len(members['json']) > MOST_BYTES:
+        raise BadRecord(f'a record of {len(members["json"])} bytes, more than the {MOST_BYTES} allowed')
+    try:
+        return json.loads(members['json'].decode('utf-8', errors='replace')), image
+    except (ValueError, RecursionError) as error:
+        raise BadRecord(f'its record is not valid JSON ({error})') from error
 
 
 def _sources(given: Any) -> list[Source]:
