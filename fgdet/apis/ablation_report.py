@@ -8,11 +8,11 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from fgdet.apis.ablation import CONTROLS, SCORES, VARIANTS
+from fgdet.apis.ablation import SCORES, VARIANTS
 from fgdet.utils.files import write_bytes
 
 _BAR, _CONTROL, _DOT = '#9db8d9', '#cfcfcf', '#1f3a5f'
-_CONTROL_VARIANTS = {control.than for control in CONTROLS}
+_CONTROL_VARIANTS = [variant for variant in VARIANTS if variant.endswith('_control')]
 
 
 def markdown_table(record: dict[str, Any]) -> str:
@@ -36,7 +36,7 @@ def claim_line(claim: dict[str, Any]) -> str:
 def write_plot(record: dict[str, Any], path: str | Path) -> None:
     """A PNG with a panel for each score: bars are means, whiskers the standard deviation, points the seeds."""
     with mpl.rc_context({'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False}):
-        figure = Figure(figsize=(10, 2.9), layout='constrained')
+        figure = Figure(figsize=(10, 4), layout='constrained')
         panels: Sequence[Any] = figure.subplots(1, len(SCORES), sharey=True)
         for panel, (score, label) in zip(panels, SCORES.items(), strict=True):
             _draw(panel, record, score)
