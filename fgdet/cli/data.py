@@ -1,6 +1,10 @@
-"""``fgdet data``: parse, call :mod:`fgdet.apis.records`, print."""
+"""``fgdet data``: a group of commands, of which the first calls :mod:`fgdet.apis.records`."""
 
 import click
+
+from fgdet.cli.data_pack import pack
+from fgdet.cli.data_stats import stats
+from fgdet.cli.data_verify import verify
 
 
 @click.group()
@@ -25,3 +29,7 @@ def from_coco(ann_file: str, out: str, negatives: int, seed: int, json_file: str
     if json_file:
         write_json(json_file, counts)
     click.echo(f'{counts["records"]} records with {counts["regions"]} regions: {out}')
+
+
+for _command in (pack, verify, stats):
+    command.add_command(_command)
