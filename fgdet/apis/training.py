@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +76,7 @@ def train(
     runner = _build_runner(cfg)
     if str(resume) == 'auto':
         _go_on_from_newest(runner)
-    if resume is not None:
+    if resume is not None and not Path(str(runner._load_from)).is_dir():  # DeepSpeed checks its folders itself
         runner.register_hook(CompleteCheckpointHook(str(runner._load_from)))
     try:
         with _explained(cfg):
@@ -166,8 +165,6 @@ def load_config(
 def _build_runner(cfg: Config) -> Runner:
     if cfg.get('load_from'):
         check_source(cfg.load_from)
-    if (cfg.get('strategy') or {}).get('type') == 'DeepSpeedStrategy' and find_spec('deepspeed') is None:
-        raise UserError(f"config {cfg.filename}: its strategy needs DeepSpeed: pip install 'fgdet[deepspeed]'")
     join_processes(cfg.launcher)
     if cfg.launcher != 'none' and not torch.cuda.is_available():  # mmengine's wrapper takes a GPU's number only
         wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)

@@ -3,13 +3,14 @@
 import os
 import socket
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.registry import DefaultScope
+from torch.multiprocessing.spawn import spawn
 
 from fgdet.apis.training import train
 from fgdet.models.fg_clip import FGCLIP
@@ -50,8 +51,8 @@ train_cfg = dict(max_iters=3)
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=-1), logger=dict(interval=1))
 custom_hooks = []
 """
-SHARDED = {'runner_type': 'FlexibleRunner', 'strategy': dict(type='fgdet.FSDPStrategy')}
-SHORTER = {'train_cfg.max_iters': 2}
+SHARDED: dict[str, Any] = {'runner_type': 'FlexibleRunner', 'strategy': dict(type='fgdet.FSDPStrategy')}
+SHORTER: dict[str, Any] = {'train_cfg.max_iters': 2}
 
 
 def work(process: int, folder: str) -> None:
@@ -71,6 +72,10 @@ def work(process: int, folder: str) -> None:
     run('parts', **SHARDED, resume='auto')
     run('half', **SHARDED | {'strategy': dict(type='fgdet.FSDPStrategy', param_dtype='bfloat16')})
     run('from_sharded', resume='sharded/iter_2.pth')
+    if find_spec('deepspeed'):
+        os.environ['DS_ACCELERATOR'] = 'cpu'
+        strategy = dict(type='fgdet.DeepSpeedStrategy', zero_optimization=dict(stage=2, overlap_comm=False))
+        run('zero', **SHARDED | {'strategy': strategy})
 
 
 @pytest.fixture(scope='module')
@@ -92,7 +97,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / 'port').write_text(str(free.getsockname()[1]))
     sys.path.insert(0, str(ROOT))  # the processes import this module by its name
     try:
-        mp.spawn(work, args=(str(folder),), nprocs=2)
+        spawn(work, args=(str(folder),), nprocs=2)
     finally:
         sys.path.remove(str(ROOT))
     return folder
@@ -143,3 +148,10 @@ def test_fsdp__bfloat16_keeps_float32_weights_and_goes_the_same_way(runs: Path) 
     moved = torch.cat([(whole[name] - start[name]).flatten() for name in whole])
     other = torch.cat([(half[name] - start[name]).flatten() for name in whole])
     assert torch.cosine_similarity(moved, other, dim=0) > 0.95
+
+
+@pytest.mark.skipif(not find_spec('deepspeed'), reason='an optional dependency')
+def test_deepspeed__zero2_equals_the_wrapped_model(runs: Path) -> None:
+    for step in (1, 2, 3):
+        assert largest_difference(runs / f'wrapped/iter_{step}.pth', runs / f'zero/iter_{step}.pth/weights.pth') < 1e-5
+    FGCLIP.from_pretrained(runs / 'zero/iter_3.pth/weights.pth')

@@ -25,6 +25,7 @@ from fgdet.apis import processes, run_options, training
 from fgdet.apis.run_checkpoints import find_complete_checkpoint
 from fgdet.cli.test import command as evaluation_command
 from fgdet.cli.train import command as training_command
+from fgdet.engine.strategies import deepspeed
 from fgdet.utils.checks import UserError
 from fgdet.utils.imports import import_quietly
 
@@ -81,7 +82,7 @@ log_level = 'WARNING'
 """
 
 
-SHARDED = ('--cfg-options', 'runner_type=FlexibleRunner')
+SHARDED = ('--cfg-options', 'runner_type=FlexibleRunner', 'env_cfg.cudnn_benchmark=False')
 
 
 @pytest.fixture
@@ -348,7 +349,7 @@ def test_test__draws_and_writes_the_detections(config: str) -> None:
         (('toy.py', '--launcher', 'slurm'), r'launcher slurm: it has not set .*; start the run with srun'),
         (('toy.py', '--cfg-options', 'load_from=s3://a/b.pth'), r'checkpoint s3://a/b\.pth: give a local file, or'),
         (('toy.py', '--cfg-options', 'load_from=http://127.0.0.1:9/b.pth'), r'b\.pth: it could not be fetched \(.+\)'),
-        (('toy.py', *SHARDED, 'strategy.type=DeepSpeedStrategy'), r"pip install 'fgdet\[deepspeed\]'"),
+        (('toy.py', *SHARDED, 'strategy.type=fgdet.DeepSpeedStrategy'), r"pip install 'fgdet\[deepspeed\]'"),
         (('toy.py', '--amp', *SHARDED, 'strategy.type=fgdet.FSDPStrategy'), r'--amp: .* strategy\.param_dtype'),
     ],
 )
@@ -358,7 +359,7 @@ def test_train_command__says_in_one_line_what_to_mend(
     monkeypatch.setenv('LOCAL_RANK', '1')  # the command sets it where it is not set, and the test takes it back
     monkeypatch.delenv('LOCAL_RANK')
     monkeypatch.setattr('torch.hub.get_dir', lambda: 'hub')
-    monkeypatch.setattr(training, 'find_spec', lambda _: None)
+    monkeypatch.setattr(deepspeed, 'find_spec', lambda _: None)
     outcome = CliRunner().invoke(training_command, arguments)
     assert isinstance(outcome.exception, UserError)
     assert '\n' not in str(outcome.exception)

@@ -90,4 +90,4 @@ def test_options__losses_equal_the_plain_ones(
 
 def test_compile__names_a_class_that_the_model_has_not() -> None:
     with pytest.raises(UserError, match=r'compile\.modules: the model has no Nothing; name classes that it has'):
-        losses('run', **{'compile': dict(modules=['Nothing'])})
+        losses('run', False, compile=dict(modules=['Nothing']))

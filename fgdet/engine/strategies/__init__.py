@@ -1,3 +1,4 @@
+from fgdet.engine.strategies.deepspeed import DeepSpeedStrategy
 from fgdet.engine.strategies.fsdp import FSDPStrategy
 
-__all__ = ['FSDPStrategy']
+__all__ = ['DeepSpeedStrategy', 'FSDPStrategy']
