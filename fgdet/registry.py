@@ -6,6 +6,7 @@ raised here and reports "X is not in the registry" instead.
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -30,6 +31,8 @@ DATASETS = Registry(
 )
 #: Orders in which a dataset is read.
 DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=['fgdet.datasets'])
+#: Functions that a config names: how samples become a batch.
+FUNCTIONS = Registry('function', parent=MMENGINE_FUNCTIONS, scope=SCOPE, locations=['fgdet.datasets'])
 #: Steps of a data pipeline; each maps one results dict to the next.
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope=SCOPE, locations=['fgdet.datasets.transforms'])
 #: Scores of a run: ``process`` a batch, ``compute_metrics`` over all of them.

@@ -10,6 +10,7 @@ train_dataloader = dict(
     batch_size=512,  # per GPU; 8 GPUs make the official 4096 (FG-CLIP, scripts/train.sh)
     num_workers=8,
     persistent_workers=True,
+    collate_fn=dict(type='fgdet.collate_region_text'),
     sampler=dict(type='fgdet.EpochIndexSampler', shuffle=True),
     dataset=dict(
         type='fgdet.RegionTextDataset',

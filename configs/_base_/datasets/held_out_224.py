@@ -5,6 +5,7 @@ val_dataloader = dict(
     batch_size=64,
     num_workers=4,
     persistent_workers=True,
+    collate_fn=dict(type='fgdet.collate_region_text'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='fgdet.RegionTextDataset',

@@ -5,6 +5,7 @@ train_dataloader = dict(
     batch_size=128,
     num_workers=8,
     persistent_workers=True,
+    collate_fn=dict(type='fgdet.collate_region_text'),
     sampler=dict(type='fgdet.EpochIndexSampler', shuffle=True),
     dataset=dict(
         type='fgdet.RegionTextDataset',

@@ -33,9 +33,9 @@ _UNFLIPPABLE = re.compile(
 
 @TRANSFORMS.register_module()
 class LoadRegionTextImage:
-    """Read ``img_path``, or ``img_bytes`` where there are some, into ``img``, (H, W, 3) uint8 RGB.
+    """Read ``img_path``, or ``img_bytes`` where there are some, into ``img``, an RGB image of Pillow.
 
-    Sets ``ori_shape`` and ``img_shape`` (h, w).
+    It becomes an array once it is small. Sets ``ori_shape`` and ``img_shape`` (h, w).
 
     Raises (on call):
         BadRecord: the file is missing, no image, truncated, of none of :data:`FORMATS`, or too large.
@@ -45,23 +45,23 @@ class LoadRegionTextImage:
         path, data = results['img_path'], results.pop('img_bytes', None)
         try:
             if data is None:
-                _check_file(path)
+                check_file(path)
             with Image.open(path if data is None else BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise BadRecord(f'image {path} has {image.width} x {image.height} pixels')
-                pixels = np.array(image.convert('RGB'))
+                image.load()
+                results['img'] = image if image.mode == 'RGB' else image.convert('RGB')
         except BadRecord:
             raise
         except FileNotFoundError as error:
             raise BadRecord(f'image {path} does not exist') from error
         except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
             raise BadRecord(f'image {path} cannot be read ({error})') from error
-        results['img'] = pixels
-        results['ori_shape'] = results['img_shape'] = pixels.shape[:2]
+        results['ori_shape'] = results['img_shape'] = results['img'].size[::-1]
         return results
 
 
-def _check_file(path: str) -> None:
+def check_file(path: str) -> None:
     """Raise BadRecord for a pipe or a device, on which reading would hang, and for a file of too many bytes."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -72,9 +72,9 @@ def _check_file(path: str) -> None:
 
 @TRANSFORMS.register_module()
 class ResizeRegionTextImage:
-    """Resize ``img`` without keeping its aspect ratio, bicubic with antialiasing, as FG-CLIP's training does.
+    """Resize ``img``, of Pillow or (H, W, 3) uint8, to an array, bicubic with antialiasing.
 
-    Boxes are normalised at this point and stay as they are.
+    Its aspect ratio is not kept, as in FG-CLIP's training. Boxes are normalised at this point and stay as they are.
 
     Args:
         size_hw: height and width wanted, in pixels.
@@ -84,9 +84,12 @@ class ResizeRegionTextImage:
         self.size_hw = (size_hw[0], size_hw[1])
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        if results['img'].shape[:2] != self.size_hw:
-            image = Image.fromarray(results['img']).resize(self.size_hw[::-1], Image.Resampling.BICUBIC)
-            results['img'] = np.array(image)
+        image = results['img']
+        size_hw = image.size[::-1] if isinstance(image, Image.Image) else image.shape[:2]
+        if size_hw != self.size_hw:
+            image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+            image = image.resize(self.size_hw[::-1], Image.Resampling.BICUBIC)
+        results['img'] = np.asarray(image)
         results['img_shape'] = self.size_hw
         return results
 
@@ -115,7 +118,7 @@ class FlipRegionTextImage:
         texts += [text for r in regions for text in (r['short_expr'], r['long_expr'], *r['negatives'])]
         if not all(can_mirror(text) for text in texts):
             return results
-        results['img'] = np.ascontiguousarray(results['img'][:, ::-1])
+        results['img'] = np.ascontiguousarray(np.asarray(results['img'])[:, ::-1])
         results['caption'] = mirror_text(results['caption'])
         results['short_caption'] = mirror_text(results['short_caption'])
         results['regions'] = [

@@ -67,7 +67,8 @@ class PackRegionTextInputs:
     """``inputs``, the image as (3, H, W) uint8, and ``data_samples``, a :class:`RegionTextSample`."""
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        height, width = results['img'].shape[:2]
+        pixels = np.asarray(results['img'])  # (H, W, 3)
+        height, width = pixels.shape[:2]
         boxes = np.array([r['bbox'] for r in results['regions']], dtype=np.float32).reshape(-1, 4)
         sample = RegionTextSample(
             metainfo=dict(
@@ -77,5 +78,5 @@ class PackRegionTextInputs:
         sample.boxes = torch.from_numpy(boxes * np.array([width, height, width, height], dtype=np.float32))
         for name in ('long_ids', 'short_ids', 'region_ids', 'hard_regions', 'hard_ids', 'hard_sizes'):
             setattr(sample, name, results[name])
-        image = torch.from_numpy(np.ascontiguousarray(results['img'].transpose(2, 0, 1)))
+        image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
         return dict(inputs=image, data_samples=sample)
