@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch.multiprocessing.spawn import spawn
 
@@ -51,7 +52,10 @@ train_cfg = dict(max_iters=3)
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=-1), logger=dict(interval=1))
 custom_hooks = []
 """
-SHARDED: dict[str, Any] = {'runner_type': 'FlexibleRunner', 'strategy': dict(type='fgdet.FSDPStrategy')}
+FSDP, ZERO2 = (
+    Config.fromfile(ROOT / f'configs/_base_/strategies/{name}.py').to_dict() for name in ('fsdp', 'deepspeed_zero2')
+)
+SHARDED: dict[str, Any] = FSDP | {'strategy': FSDP['strategy'] | dict(param_dtype=None)}
 SHORTER: dict[str, Any] = {'train_cfg.max_iters': 2}
 
 
@@ -70,12 +74,11 @@ def work(process: int, folder: str) -> None:
     run('sharded', **SHARDED)
     run('parts', **SHARDED, **SHORTER)
     run('parts', **SHARDED, resume='auto')
-    run('half', **SHARDED | {'strategy': dict(type='fgdet.FSDPStrategy', param_dtype='bfloat16')})
+    run('half', **FSDP)
     run('from_sharded', resume='sharded/iter_2.pth')
     if find_spec('deepspeed'):
         os.environ['DS_ACCELERATOR'] = 'cpu'
-        strategy = dict(type='fgdet.DeepSpeedStrategy', zero_optimization=dict(stage=2, overlap_comm=False))
-        run('zero', **SHARDED | {'strategy': strategy})
+        run('zero', **ZERO2 | {'strategy': ZERO2['strategy'] | dict(bf16=None, inputs_to_half=None)})
 
 
 @pytest.fixture(scope='module')
