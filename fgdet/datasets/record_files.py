@@ -65,8 +65,7 @@ class RecordFiles(Sequence[Record]):
         self._index: np.ndarray | None = None  # (N, 4) int64: file, first byte, end, line or ~index
         self._stored: int | None = None  # descriptor of the stored index
         self._rows()
-        for number in range(len(self.files)):
-            self._check_is_json(number)
+        self._check_are_json()
 
     def __len__(self) -> int:
         return len(self._rows())
@@ -124,14 +123,15 @@ class RecordFiles(Sequence[Record]):
             index = None
         return _index_files(self.files) if index is None else index
 
-    def _check_is_json(self, file: int) -> None:
+    def _check_are_json(self) -> None:
         """Raise UserError where none of a file's first records is JSON."""
-        first, end = np.searchsorted(self._rows()[:, 0], [file, file + 1]).tolist()
-        some = [self[position] for position in range(first, min(end, first + 100))]
-        if some and not any(_is_json(record) for record in some):
-            raise UserError(
-                f'records file {self.files[file]}: neither a JSON list nor one JSON object a line ({some[0].error})'
-            )
+        bounds = np.searchsorted(self._rows()[:, 0], np.arange(len(self.files) + 1)).tolist()
+        for file, first, end in zip(self.files, bounds, bounds[1:], strict=False):
+            some = range(first, min(end, first + 100))
+            if some and not any(_is_json(self[position]) for position in some):
+                raise UserError(
+                    f'records file {file}: neither a JSON list nor one JSON object a line ({self[first].error})'
+                )
 
 
 def read_records(path: str | Path) -> Iterator[Record]:

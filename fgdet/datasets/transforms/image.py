@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -80,7 +81,7 @@ class ResizeRegionTextImage:
         size_hw: height and width wanted, in pixels.
     """
 
-    def __init__(self, size_hw: tuple[int, int]) -> None:
+    def __init__(self, size_hw: Sequence[int]) -> None:
         self.size_hw = (size_hw[0], size_hw[1])
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
