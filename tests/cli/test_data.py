@@ -22,7 +22,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(*arguments: str | Path) -> Result:
+def run(*arguments: str | Path | int) -> Result:
     return CliRunner().invoke(command, [str(each) for each in arguments])
 
 
@@ -71,9 +71,18 @@ def test_pack_and_stats__over_the_shards(data: Path) -> None:
     assert sheet.exit_code == 0 and '2 samples drawn' in sheet.output
 
 
+def test_view__same_seed_same_picture(data: Path) -> None:
+    arguments = ('view', data / 'records.jsonl', '--images', data / 'images', '--samples', '2', '--out')
+    for name, seed in (('a', 1), ('b', 1), ('c', 3)):
+        assert run(*arguments, data / f'{name}.png', '--seed', seed).output == f'2 samples drawn: {data}/{name}.png\n'
+    a, b, c = ((data / f'{name}.png').read_bytes() for name in 'abc')
+    assert a == b != c
+
+
 def test_commands__wrong_paths_name_the_path(data: Path) -> None:
-    for name in ('verify', 'stats'):
-        assert 'none.jsonl: no such file' in str(run(name, data / 'none.jsonl').exception)
+    for name in ('verify', 'stats', 'view'):
+        out = ('--out', data / 'a.png') if name == 'view' else ()
+        assert 'none.jsonl: no such file' in str(run(name, data / 'none.jsonl', *out).exception)
     result = run('pack', data / 'records.jsonl', '--images', data / 'none', '--out', data / 'out')
     assert f'images {data}/none: no such folder' in str(result.exception)
     assert not (data / 'out').exists()

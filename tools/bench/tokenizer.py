@@ -15,7 +15,7 @@ CONTEXT_LENGTH = 248
 _NUM_WORDS = 12_000
 # What comes between two words in place of a space, and how often.
 _BREAKS = {', ': 0.05, '. ': 0.06, '-': 0.003, '; ': 0.003, ' (': 0.002, ') ': 0.002, '\n': 0.001, "'s ": 0.01}
-# Odd pieces: accents, quotes, dashes, other scripts, emoji, entities, ampersands and broken encodings.
+# Odd pieces: accents, quotes, dashes, other scripts, emoji, entities and ampersands; then rare ones, broken encodings.
 _ODD = (
     'café',
     'naïve',
@@ -49,13 +49,12 @@ _ODD = (
     '&quot;sale&quot;',
     'caf&eacute;',
     '&#39;n&#39;',
-    'â€œbrokenâ€\x9d',
-    'schÃ¶n',
     'ﬁsh',
     'ｗｉｄｅ',
     'zero\u200bwidth',
     'non\u00a0breaking',
 )
+_BROKEN = ('â€œbrokenâ€\x9d', 'schÃ¶n')
 
 
 def run(repeats: int = 5, threads: int | None = None, num_captions: int = 10_000) -> dict[str, Any]:
@@ -87,7 +86,9 @@ def run(repeats: int = 5, threads: int | None = None, num_captions: int = 10_000
 
 
 def sample(count: int, words: Sequence[str], seed: int = 0) -> list[str]:
-    """Captions of 60 to 200 words and phrases of 5 to 20, as many of each; 6 in 100 hold one or two odd pieces.
+    """Captions of 60 to 200 words and phrases of 5 to 20, as many of each.
+
+    Of 100, 6 hold one or two odd pieces; of 2,000, one holds a broken encoding.
 
     Args:
         count: texts in the sample.
@@ -110,6 +111,8 @@ def sample(count: int, words: Sequence[str], seed: int = 0) -> list[str]:
         if rng.random() < 0.06:
             for at in rng.integers(0, length, rng.integers(1, 3)):
                 drawn[at] = _ODD[rng.integers(len(_ODD))]
+        if rng.random() < 0.0005:
+            drawn[0] = _BROKEN[rng.integers(len(_BROKEN))]
         between = rng.choice(breaks, length, p=break_chances).tolist()
         captions.append(
             ''.join(word + gap for word, gap in zip(drawn, between, strict=True)).strip().capitalize() + '.'
