@@ -45,12 +45,18 @@ def read_json(path: str | Path, what: str) -> Any:
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a file in one step: a reader sees the old file or the whole new one. Missing folders are made.
 
+    A link stays, and what it leads to is written. A device or a pipe, such as ``/dev/stdout``, is written into and
+    never replaced: root would take it away from everyone.
+
     Raises:
         OSError: the file cannot be written, for example as the disk is full; the error names it.
     """
     path = Path(path)
     try:
-        _write_whole(path, data)
+        if path.is_file() or path.is_dir() or not path.exists():
+            _write_whole(Path(os.path.realpath(path)), data)
+        else:
+            path.write_bytes(data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 

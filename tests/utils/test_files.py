@@ -1,4 +1,7 @@
 import json
+import os
+import stat
+import threading
 
 import pytest
 
@@ -33,3 +36,24 @@ def test_write_text__an_error_names_the_file_that_was_meant(tmp_path):
     with pytest.raises(OSError, match=r"/a'$"):
         write_text(tmp_path / 'a', 'a folder is there')
     assert [entry.name for entry in tmp_path.iterdir()] == ['a']
+
+
+def test_write_text__a_link_stays_a_link(tmp_path):
+    (tmp_path / 'there').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'there' / 'a.txt')
+    for text in ('new', 'newer'):
+        write_text(tmp_path / 'link', text)
+        assert (tmp_path / 'link').is_symlink()
+        assert (tmp_path / 'there' / 'a.txt').read_text() == text
+    assert [entry.name for entry in (tmp_path / 'there').iterdir()] == ['a.txt']
+
+
+def test_write_text__a_pipe_is_written_into_and_not_replaced(tmp_path):
+    pipe, read = tmp_path / 'pipe', []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
+    reader.start()
+    write_text(pipe, 'a text')
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode)  # first: with a file in its place the reader would wait for ever
+    reader.join()
+    assert read == ['a text']
