@@ -47,9 +47,9 @@ def verify(
             click.echo(f'{kind}: {findings.counts[kind]} ({meaning})')
             for example in findings.examples[kind]:
                 click.echo(f'  {example}')
-    if sheet:
-        click.echo(f'{write_sheet(samples, sheet, sheet_samples, seed)} samples drawn: {sheet}')
     looked = '' if samples.has_images else '; images were not looked at, give --images'
     click.echo(f'{findings.usable} of {findings.samples} samples can be used{looked}')
+    if sheet:
+        click.echo(f'{write_sheet(samples, sheet, sheet_samples, seed)} samples drawn: {sheet}')
     if any(findings.counts[kind] for kind in ERRORS if kind not in allow) and 'all' not in allow:
         sys.exit(1)

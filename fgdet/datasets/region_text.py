@@ -84,12 +84,16 @@ def image_path(content: dict[str, Any], image_root: Path) -> Path:
     """Where the image of a record lies, without the folders that FineHARD's published paths start with.
 
     Raises:
-        BadRecord: ``f_path`` is no path, or leads out of ``image_root``.
+        BadRecord: ``f_path`` is no path, goes round in links, or leads out of ``image_root``.
     """
     name = content.get('f_path')
     if not isinstance(name, str) or not name.strip() or '\0' in name:
         raise BadRecord(f'f_path must be a path, got {name!r}')
-    path = (image_root / name.replace(PUBLISHED_PREFIX, '')).resolve()
+    try:
+        name.encode()  # half of a surrogate pair is no text, and cannot be written down
+        path = (image_root / name.replace(PUBLISHED_PREFIX, '')).resolve()
+    except (RuntimeError, OSError, UnicodeEncodeError) as error:  # others: a circle of links
+        raise BadRecord(f'f_path {name!r} is no path ({error})') from error
     if not path.is_relative_to(image_root.resolve()):
         raise BadRecord(f'f_path {name} leaves the image folder')
     return path

@@ -194,6 +194,10 @@ BAD = {
     'path from the root': (record('/etc/hostname'), '/etc/hostname leaves the image folder'),
     'path through a link': (record('link.png'), r'link\.png leaves the image folder'),
     'path with a null': (record('a\0b.png'), 'f_path must be a path'),
+    'path with half a letter': (record('\ud83d.png'), r"f_path '\\ud83d.png' is no path"),
+    'path with half a byte': (record('\udcff.png'), r"f_path '\\udcff.png' is no path"),
+    'path that is too long': (record('a' * 300 + '.png'), 'cannot be read .*too long'),
+    'path in a circle': (record('circle.png'), "f_path 'circle.png' is no path"),
 }
 
 
@@ -208,6 +212,7 @@ def broken_images(tmp_path: Path) -> Path:
     (folder / 'empty.jpg').touch()
     write_image(tmp_path / 'secret.png')
     (folder / 'link.png').symlink_to(tmp_path / 'secret.png')
+    (folder / 'circle.png').symlink_to('circle.png')
     return tmp_path
 
 
