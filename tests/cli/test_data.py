@@ -33,7 +33,7 @@ def test_verify__prints_writes_and_fails(data: Path) -> None:
     lines = result.output.split('\n')
     assert lines[1] == 'missing-image: 1 (images that do not exist)'
     assert lines[2] == f'  {data}/records.jsonl:4: image {data}/images/3.jpg does not exist'
-    assert lines[3:5] == [f'3 samples drawn: {data}/sheet.png', '3 of 4 samples can be used']
+    assert lines[3:5] == ['3 of 4 samples can be used', f'3 samples drawn: {data}/sheet.png']
     assert json.loads((data / 'v.json').read_text())['counts']['missing-image'] == 1
     with Image.open(data / 'sheet.png') as sheet:
         assert sheet.width == 3 * 480 + 4 * 12
