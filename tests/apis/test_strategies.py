@@ -13,6 +13,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch.multiprocessing.spawn import spawn
 
+from fgdet.apis.staged_run import read_scalars
+from fgdet.apis.training import test as evaluate
 from fgdet.apis.training import train
 from fgdet.models.fg_clip import FGCLIP
 from tests.builders import ROOT, record, region, write_image, write_records
@@ -57,6 +59,16 @@ FSDP, ZERO2 = (
 )
 SHARDED: dict[str, Any] = FSDP | {'strategy': FSDP['strategy'] | dict(param_dtype=None)}
 SHORTER: dict[str, Any] = {'train_cfg.max_iters': 2}
+#: Scores on the records of training, at the end of it; regions are told apart by names.
+SCORED: dict[str, Any] = {
+    f'{part}_{key}': value
+    for part in ('val', 'test')
+    for key, value in {
+        'dataloader': dict(batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False)),
+        'evaluator': dict(type='fgdet.RegionTextMetric'),
+        'cfg': dict(type=f'{part.capitalize()}Loop'),
+    }.items()
+} | {'custom_hooks': [dict(type='fgdet.ClassTextsHook', names=['mug 0', 'mug 2', 'mug 4', 'mug 6', 'a red mug'])]}
 
 
 def work(process: int, folder: str) -> None:
@@ -71,7 +83,7 @@ def work(process: int, folder: str) -> None:
 
     run('global', stage=1)
     run('wrapped')
-    run('sharded', **SHARDED)
+    run('sharded', **SHARDED, **scored())
     run('parts', **SHARDED, **SHORTER)
     run('parts', **SHARDED, resume='auto')
     run('half', **FSDP)
@@ -79,6 +91,13 @@ def work(process: int, folder: str) -> None:
     if find_spec('deepspeed'):
         os.environ['DS_ACCELERATOR'] = 'cpu'
         run('zero', **ZERO2 | {'strategy': ZERO2['strategy'] | dict(bf16=None, inputs_to_half=None)})
+
+
+def scored() -> dict[str, Any]:
+    data = Config.fromfile('stage2.py').train_dataloader.dataset.to_dict()
+    return SCORED | {
+        f'{part}_dataloader': SCORED[f'{part}_dataloader'] | dict(dataset=data) for part in ('val', 'test')
+    }
 
 
 @pytest.fixture(scope='module')
@@ -128,6 +147,16 @@ def test_launcher__two_cpu_processes_equal_one_on_the_union(runs: Path, monkeypa
 def test_fsdp__equals_the_wrapped_model(runs: Path) -> None:
     for step in (1, 2, 3):
         assert largest_difference(runs / f'wrapped/iter_{step}.pth', runs / f'sharded/iter_{step}.pth') < 1e-5
+
+
+def test_fsdp__scores_equal_those_of_its_checkpoint_in_one_process(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of classes are encoded too, outside of the model's forward pass."""
+    monkeypatch.chdir(runs)
+    monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
+    expected = evaluate('stage2.py', 'sharded/iter_3.pth', work_dir='scores', cfg_options=scored())
+    logged = read_scalars(runs / 'sharded')
+    found = [{name: step[name] for name in expected} for step in logged if 'region/top1' in step]
+    assert found == [pytest.approx(expected)] and len(expected) > 12
 
 
 def test_fsdp__a_resumed_run_equals_one_that_never_stopped(runs: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch.distributed.fsdp import register_fsdp_forward_method
 
 from fgdet.registry import HOOKS
 from fgdet.utils.checks import UserError
@@ -25,6 +26,10 @@ class ClassTextsHook(Hook):
     def __init__(self, names: Sequence[str] | None = None) -> None:
         self.names = None if names is None else list(names)
 
+    def before_run(self, runner: Runner) -> None:
+        """Let FSDP, where it spreads the weights, gather them for the names too."""
+        register_fsdp_forward_method(_model(runner), 'encode_text')
+
     def before_val_epoch(self, runner: Runner) -> None:
         """Encode with the weights of this moment."""
         self._set(runner, runner.val_evaluator.metrics, runner.val_dataloader.dataset)
@@ -38,9 +43,13 @@ class ClassTextsHook(Hook):
         names = self.names or list(getattr(dataset, 'metainfo', {}).get('classes', ()))
         if not names:
             raise UserError('ClassTextsHook: neither names nor the classes of the data set say what to tell apart')
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = _model(runner)
         ids = model.clip.tokenize(names)
-        features = model.clip.encode_text(ids.to(model.clip.logit_scale.device), normalize=True)
+        features = model.encode_text(ids.to(model.clip.logit_scale.device))
         for metric in metrics:
             if hasattr(metric, 'set_classes'):
                 metric.set_classes(ids, features)
+
+
+def _model(runner: Runner) -> Any:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -179,6 +179,13 @@ class FGCLIPPretrainer(BaseModel):
             sample.phrase_features, sample.hard_features = phrase_rows[2 * i], phrase_rows[2 * i + 1]
         return data_samples
 
+    def encode_text(self, token_ids: Tensor) -> Tensor:
+        """L2-normalised features of short texts, (T, L) -> (T, d).
+
+        A forward pass of its own: FSDP gathers weights around methods of the module that it wraps, not of its parts.
+        """
+        return self.clip.encode_text(token_ids, normalize=True)
+
     def _match_preprocessing(self, clip: dict[str, Any]) -> None:
         """A fresh model takes on the mean and deviation of the preprocessor; those of a checkpoint must be the same.
 
