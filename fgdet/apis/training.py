@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def load_config(
     Raises:
         UserError: the file is missing or is no valid config, an option fits nothing in it, or there is no work_dir.
     """
-    cfg = config.copy() if isinstance(config, Config) else read_config(config)
+    cfg = deepcopy(config) if isinstance(config, Config) else read_config(config)
     merge_options(cfg, cfg_options or {})
     if launcher not in LAUNCHERS:
         raise UserError(f'launcher {launcher!r}: choose one of {", ".join(LAUNCHERS)}')

@@ -375,6 +375,13 @@ def test_load_config__names_the_file_that_is_wrong(config: str, text: str) -> No
     assert '\n' not in str(caught.value)
 
 
+def test_load_config__leaves_a_loaded_config_as_it_was(config: str) -> None:
+    loaded, before = Config.fromfile(config), Config.fromfile(config).to_dict()
+    run_options.set_amp(training.load_config(loaded, 'elsewhere', {'optim_wrapper.optimizer.lr': 0.5}))
+    run_options.set_amp(training.load_config(loaded))
+    assert loaded.to_dict() == before
+
+
 def test_load_config__work_dir_comes_from_the_argument_then_the_config_then_the_name(config: str) -> None:
     assert training.load_config(config).work_dir == 'work_dirs/toy'
     assert training.load_config(config, cfg_options={'work_dir': 'own'}).work_dir == 'own'
