@@ -22,7 +22,7 @@ class IterationSeedHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed the generators."""
-        seeds = np.random.SeedSequence([runner.seed, runner.rank, batch_idx]).generate_state(2)
+        seeds = np.random.SeedSequence([runner.seed, runner.rank, runner.iter]).generate_state(2)
         random.seed(int(seeds[0]))
         np.random.seed(seeds[0])
         torch.manual_seed(int(seeds[1]))
