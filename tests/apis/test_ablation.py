@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fgdet.apis import ablation
-from fgdet.apis.ablation import SCORES, STAGE1, VARIANTS, AblationPlan, run_ablation, run_names, summarise
+from fgdet.apis.ablation import SCORES, STARTS, VARIANTS, AblationPlan, run_ablation, run_names, summarise
 from fgdet.apis.ablation_report import markdown_table, write_plot
 from fgdet.utils.checks import UserError
 from fgdet.utils.configs import config_file, read_config
@@ -19,9 +19,10 @@ HAND = {
     'stage2_region': dict(retrieval_r1=[0.5] * 3, region_top1=[0.3, 0.6, 0.3], hard_negative_top1=[0.5, 0.5, 0.8]),
     'stage2_hard_negative': dict(retrieval_r1=[0.4] * 3, region_top1=[0.7] * 3, hard_negative_top1=[0.7, 0.6, 0.8]),
     'stage2_region_control': dict(retrieval_r1=[0.4] * 3, region_top1=[0.7] * 3, hard_negative_top1=[0.8, 0.5, 0.6]),
-    'lead_region': dict(retrieval_r1=[0.4] * 3, region_top1=[0.7] * 3, hard_negative_top1=[0.7] * 3),
-    'lead_hard_negative': dict(retrieval_r1=[0.4] * 3, region_top1=[0.7] * 3, hard_negative_top1=[0.9, 0.8, 0.8]),
-    'lead_region_control': dict(retrieval_r1=[0.4] * 3, region_top1=[0.7] * 3, hard_negative_top1=[0.7] * 3),
+    'sparse_stage1': dict(retrieval_r1=[0.1] * 3, region_top1=[0.0] * 3, hard_negative_top1=[0.1] * 3),
+    'sparse_region': dict(retrieval_r1=[0.4] * 3, region_top1=[0.7] * 3, hard_negative_top1=[0.7] * 3),
+    'sparse_hard_negative': dict(retrieval_r1=[0.4] * 3, region_top1=[0.7] * 3, hard_negative_top1=[0.9, 0.8, 0.8]),
+    'sparse_region_control': dict(retrieval_r1=[0.4] * 3, region_top1=[0.7] * 3, hard_negative_top1=[0.7] * 3),
 }
 PLAN = AblationPlan(stage1_iterations=4, stage2_iterations=3, held_out_scenes=12, seeds=(0, 3))
 
@@ -88,7 +89,7 @@ def test_configs__variants_of_stage_2_differ_by_their_losses_alone():
     for variant, config in configs.items():
         losses[variant] = {key: config['model'].pop(key) for key in list(config['model']) if key.endswith('_loss')}
         config.pop('filename', None)
-    assert all(config == configs[STAGE1] for config in configs.values())
+    assert all(configs[variant] == configs[start] for variant, start in STARTS.items())
     weights = {
         variant: [terms.get(f'{name}_loss', {}).get('loss_weight', 0) for name in ('global', 'region', 'hard_negative')]
         for variant, terms in losses.items()
@@ -99,9 +100,10 @@ def test_configs__variants_of_stage_2_differ_by_their_losses_alone():
         stage2_region=[1, 0.1, 0],
         stage2_hard_negative=[1, 0.1, 0.5],  # arXiv 2505.05071, 3.2
         stage2_region_control=[1, 0.1 + 0.5, 0],
-        lead_region=[0.2, 1, 0],
-        lead_hard_negative=[0.2, 1, 1],
-        lead_region_control=[0.2, 1 + 1, 0],
+        sparse_stage1=[1, 0, 0],
+        sparse_region=[0.2, 1, 0],
+        sparse_hard_negative=[0.2, 1, 1],
+        sparse_region_control=[0.2, 1 + 1, 0],
     )
 
 
@@ -127,15 +129,18 @@ def test_run_ablation__variants_of_a_seed_start_alike(tmp_path, fake_runs):
     run_ablation(tmp_path, PLAN, quiet)
     assert [stage.name for stage in fake_runs] == run_names(PLAN)
     for seed, stages in ((0, fake_runs[::2]), (3, fake_runs[1::2])):
-        first, *rest = stages
-        batch = read_config(first.config).train_dataloader.batch_size
-        assert first.options['train_dataloader.dataset.start'] == 0
-        assert 'model.clip.checkpoint' not in first.options
-        assert all(stage.options == rest[0].options for stage in rest)
-        assert rest[0].options['train_dataloader.dataset.start'] == 4 * batch
-        assert rest[0].options['model.clip.checkpoint'] == str(tmp_path / f'seed{seed}' / 'stage1' / 'iter_4.pth')
-        assert {stage.options[key] for stage in stages for key in ('randomness.seed',)} == {seed}
+        of = dict(zip(VARIANTS, stages, strict=True))
+        assert {stage.options['randomness.seed'] for stage in stages} == {seed}
         assert {stage.options['train_dataloader.dataset.seed'] for stage in stages} == {seed}
+        for start, steps in (('stage1', 4), ('sparse_stage1', 8)):  # 32 and 16 scenes a step
+            later = [of[variant] for variant in STARTS if STARTS[variant] == start]
+            assert of[start].iterations == steps
+            assert of[start].options['train_dataloader.dataset.start'] == 0
+            assert 'model.clip.checkpoint' not in of[start].options
+            assert all(stage.options == later[0].options for stage in later)
+            assert later[0].options['train_dataloader.dataset.start'] == 4 * 32
+            weights = tmp_path / f'seed{seed}' / start / f'iter_{steps}.pth'
+            assert later[0].options['model.clip.checkpoint'] == str(weights)
 
 
 def test_run_ablation__finished_runs_are_not_trained_again(tmp_path, fake_runs):
