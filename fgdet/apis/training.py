@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from fgdet.apis.processes import LAUNCHERS, join_processes
 from fgdet.apis.run_checkpoints import (
@@ -206,7 +207,7 @@ def _require(cfg: Config, keys: Sequence[str], what: str) -> None:
 
 @contextmanager
 def _explained(cfg: Config) -> Iterator[None]:
-    """Say in one line what a user can mend: an unknown type or argument, also of parts built late, and a full disk."""
+    """Say in one line what a user can mend: a type, an argument or a value in the config, and a full disk."""
     try:
         yield
     except (KeyError, TypeError) as error:
@@ -215,12 +216,22 @@ def _explained(cfg: Config) -> Iterator[None]:
         if any(words in message for words in ('is not in the', '__init__() got an unexpected', '__init__() missing')):
             raise UserError(f'config {cfg.filename}: {message}') from error
         raise
+    except ValueError as error:
+        if isinstance(error, UserError) or _has_begun(error):
+            raise
+        raise UserError(f'config {cfg.filename}: {" ".join(str(error).split())}') from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError(
                 f'work_dir {cfg.work_dir}: its disk is full; free some space and go on with --resume'
             ) from error
         raise
+
+
+def _has_begun(error: Exception) -> bool:
+    """Whether an error comes from the loop over the data; before it, parts are made of what the config says."""
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    return any(each.f_code.co_name == 'run' and isinstance(each.f_locals.get('self'), BaseLoop) for each in frames)
 
 
 def _record_non_finite(runner: Runner, error: NonFiniteLossError) -> UserError:

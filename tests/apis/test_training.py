@@ -339,6 +339,8 @@ def test_test__draws_and_writes_the_detections(config: str) -> None:
         (('toy.py', '--cfg-options', 'model.nothing=1'), r"toy\.py: .*unexpected keyword argument 'nothing'"),
         (('toy.py', '--cfg-options', 'train_cfg.nothing=1'), r"toy\.py: .*unexpected keyword argument 'nothing'"),
         (('toy.py', '--cfg-options', 'train_dataloader.dataset.type=Nothing'), r'toy\.py: Nothing is not in the'),
+        (('toy.py', '--cfg-options', 'train_dataloader.batch_size=0'), r'toy\.py: batch_size should be a positive'),
+        (('toy.py', '--cfg-options', 'optim_wrapper.optimizer.lr=-1'), r'toy\.py: Invalid learning rate: -1'),
         (('toy.py', '--cfg-options', 'train_dataloader=None'), r'toy\.py: it has no train_dataloader'),
         (('toy.py', '--cfg-options', 'runner_type=Nothing'), r"runner_type 'Nothing'"),
         (('toy.py', '--auto-scale-lr'), r'base_batch_size'),
@@ -365,6 +367,15 @@ def test_train_command__says_in_one_line_what_to_mend(
     assert '\n' not in str(outcome.exception)
     with pytest.raises(UserError, match=message):
         raise outcome.exception
+
+
+def test_train__a_wrong_value_inside_the_loop_is_not_blamed_on_the_config(
+    config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToyPoints, 'prepare_data', lambda self, index: int('no number'))
+    with pytest.raises(ValueError, match='invalid literal') as caught:
+        training.train(config)
+    assert not isinstance(caught.value, UserError)
 
 
 @pytest.mark.parametrize('text', ['model = dict(', 'model = undefined', "_base_ = ['missing.py']"])
