@@ -16,6 +16,7 @@ from torchvision.ops import roi_align
 
 from fgdet.models.encoders.text_transformer import TextTransformer
 from fgdet.models.encoders.vision_transformer import VisionTransformer
+from fgdet.models.fg_clip import FGCLIP
 from fgdet.models.pretrainers.fg_clip_pretrainer import FGCLIPPretrainer
 from fgdet.ops.token_tree import build_token_tree
 from fgdet.registry import MODELS
@@ -65,7 +66,8 @@ def _compare(model: FGCLIPPretrainer, repeats: int, num_images: int, fewest_regi
     def theirs() -> Tensor:
         model.zero_grad()
         with autocast:
-            total = _padded_loss(model, pixels, samples)
+            features = _padded_features(model.clip, pixels, samples)
+        total = _plain_losses(model.clip, *features)
         total.backward()
         return total.detach()
 
@@ -137,8 +139,8 @@ def _row(words: Tensor, length: int) -> Tensor:
     return row
 
 
-def _padded_loss(model: FGCLIPPretrainer, pixels: Tensor, samples: list[RegionTextSample]) -> Tensor:
-    clip = model.clip
+def _padded_features(clip: FGCLIP, pixels: Tensor, samples: list[RegionTextSample]) -> list[Tensor]:
+    """Of images, long and short captions, regions and their phrases, regions with hard negatives and their texts."""
     pooled, dense = _padded_vision(clip.visual, pixels)
     long = _encode_padded(clip.text, torch.stack([s.long_ids for s in samples]), long=True)
     short = _encode_padded(clip.text, torch.stack([s.short_ids for s in samples]))
@@ -149,18 +151,31 @@ def _padded_loss(model: FGCLIPPretrainer, pixels: Tensor, samples: list[RegionTe
     dense = dense.float()
     regions = roi_align(dense, boxes, (1, 1), 1.0, -1, True)[..., 0, 0]
     hard_regions = roi_align(dense, hard_boxes, (1, 1), 1.0, -1, True)[..., 0, 0]
+    return [
+        F.normalize(x.float(), dim=-1) for x in (pooled, long, short, regions, region_texts, hard_regions, hard_texts)
+    ]
 
-    images, long, short = (F.normalize(x.float(), dim=-1) for x in (pooled, long, short))
+
+def _plain_losses(
+    clip: FGCLIP,
+    images: Tensor,
+    long: Tensor,
+    short: Tensor,
+    regions: Tensor,
+    region_texts: Tensor,
+    hard_regions: Tensor,
+    hard_texts: Tensor,
+) -> Tensor:
+    """The weighted sum of the losses, each from its matrix of logits."""
     target, scale = torch.arange(len(images), device=images.device), clip.logit_scale.exp()
     total = 0.5 * sum(
         F.cross_entropy(scale * a @ b.T, target) for text in (long, short) for a, b in ((images, text), (text, images))
     )
-    regions, region_texts = F.normalize(regions, dim=-1), F.normalize(region_texts.float(), dim=-1)
     logits = clip.logit_scale_region.exp() * regions @ region_texts.T
     target = torch.arange(len(logits), device=logits.device)
     total = total + 0.1 * 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
-    groups = F.normalize(hard_texts.float(), dim=-1).unflatten(0, (-1, 11))  # (M, 11, D)
-    logits = clip.logit_scale_hard_negative.exp() * (groups @ F.normalize(hard_regions, dim=-1)[..., None])[..., 0]
+    groups = hard_texts.unflatten(0, (-1, 11))  # (M, 11, D)
+    logits = clip.logit_scale_hard_negative.exp() * (groups @ hard_regions[..., None])[..., 0]
     return total + 0.5 * F.cross_entropy(logits, torch.zeros_like(target))
 
 
