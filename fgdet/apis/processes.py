@@ -1,5 +1,6 @@
 """The processes of a distributed run: one for each GPU, or on the CPU's cores where a machine has no GPU."""
 
+import atexit
 import os
 import subprocess
 import sys
@@ -53,3 +54,9 @@ def join_processes(launcher: str) -> None:
         os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
         os.environ.setdefault('MASTER_PORT', '29500')
         dist.init_process_group('gloo')
+        atexit.register(_leave)  # else gloo's threads may abort the process as it ends
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
