@@ -1,4 +1,4 @@
-"""The paper's ablation on generated scenes: what each loss of stage 2 adds, with several seeds (slow: 35 minutes).
+"""The paper's ablation on generated scenes: what each loss of stage 2 adds, with several seeds (slow: 50 minutes).
 
 Not a comparison of speed: the record holds scores instead of a ratio.
 """
