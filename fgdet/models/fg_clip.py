@@ -188,6 +188,11 @@ class FGCLIP(nn.Module):
         """Region features from a dense map (B, d, h, w) already at hand; boxes as for :meth:`encode_regions`."""
         return self.pooler(dense, boxes, self.patch_size)
 
+    def touched_patches(self, boxes: Sequence[Tensor], size_hw: tuple[int, int]) -> Tensor:
+        """The patches that :meth:`pool_regions` may read, (B, h, w) bool; ``size_hw`` is the images', in pixels."""
+        grid = (size_hw[0] // self.patch_size, size_hw[1] // self.patch_size)
+        return self.pooler.touched(boxes, grid, self.patch_size)
+
     def encode_text(self, token_ids: Tensor, long: bool = False, normalize: bool = False) -> Tensor:
         """Text features: (T, L) int64 -> (T, d); ``long`` takes the 248-token table and its projection."""
         return _maybe_normalize(self.text(token_ids, long=long), normalize)

@@ -54,6 +54,7 @@ class TreeAttention:
             places.append(nodes.flatten())
             end_places.append(end_numbers.flatten())
         self._nodes, self._node_places = _both_ways(places, len(tree.tokens), device)
+        self._nodes.clamp_(min=0)  # a place that is filled up sees itself alone, so that it may hold anything
         self._ends, self._end_places = _both_ways(end_places, len(ends), device)
 
     def attend(self, qkv: Tensor) -> Tensor:
@@ -70,7 +71,9 @@ class TreeAttention:
     def attend_ends(self, queries: Tensor, keys_values: Tensor) -> Tensor:
         """The ends of the texts alone: queries (U, D) in the order of ``ends``, keys and values (N, 2 D) -> (U, D)."""
         rows = _Move.apply(keys_values, self._nodes, self._node_places).unflatten(1, (2, self.num_heads, -1))
-        ends = _Move.apply(queries, self._ends, self._end_places).unflatten(1, (self.num_heads, -1))  # (E, H, D/H)
+        ends = _Move.apply(queries, self._ends, self._end_places, True).unflatten(
+            1, (self.num_heads, -1)
+        )  # (E, H, D/H)
         row_parts = rows.split([bucket.shape.numel() for bucket in self._buckets])
         end_parts = ends.split([bucket.end_shape.numel() for bucket in self._buckets])
         mixed = [queries[:0]]
@@ -78,27 +81,31 @@ class TreeAttention:
             k, v = part.unflatten(0, bucket.shape).permute(2, 0, 3, 1, 4)  # 2 x (R, H, n, D/H)
             q = end_part.unflatten(0, bucket.end_shape).transpose(1, 2)  # (R, H, m, D/H)
             mixed.append(_attention(q, k, v, bucket.end_mask))
-        return _Move.apply(torch.cat(mixed), self._end_places, self._ends)
+        return _Move.apply(torch.cat(mixed), self._end_places, self._ends, True)
 
 
 class _Move(torch.autograd.Function):
-    """Take rows of a tensor, -1 for a row of zeros; no row is taken twice, so the backward pass takes rows too.
+    """Take rows of a tensor, of which ``back`` knows where each one went: the backward pass takes rows too.
 
-    That is faster than adding gradients up, and the same each time on every device.
+    That is faster than adding gradients up, and the same each time on every device. With ``zeros``, -1 in either index
+    is a row of zeros.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor, back: Tensor) -> Tensor:
-        ctx.save_for_backward(index, back)
-        return _take(x, index)
+    def forward(ctx: Any, x: Tensor, index: Tensor, back: Tensor, zeros: bool = False) -> Tensor:
+        ctx.save_for_backward(back)
+        ctx.zeros = zeros
+        return _take(x, index, zeros)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        _, back = ctx.saved_tensors
-        return _take(grad, back), None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (back,) = ctx.saved_tensors
+        return _take(grad, back, ctx.zeros), None, None, None
 
 
-def _take(x: Tensor, index: Tensor) -> Tensor:
+def _take(x: Tensor, index: Tensor, zeros: bool) -> Tensor:
+    if not zeros:
+        return x.index_select(0, index)
     return x.index_select(0, index.clamp_min(0)).masked_fill_((index < 0)[:, None], 0)
 
 

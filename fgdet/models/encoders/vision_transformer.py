@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -102,7 +103,12 @@ class VisionTransformer(nn.Module):
         return features
 
     def forward_intermediates(
-        self, pixels: Tensor, indices: Sequence[int] = (), dense: bool = True, pooled: bool = False
+        self,
+        pixels: Tensor,
+        indices: Sequence[int] = (),
+        dense: bool = True,
+        pooled: bool = False,
+        patches: Tensor | None = None,
     ) -> VisionFeatures:
         """Pooled, dense and intermediate features from one pass.
 
@@ -111,6 +117,8 @@ class VisionTransformer(nn.Module):
             indices: blocks whose outputs are wanted, 0 for the first; negative ones count from the last.
             dense: whether the dense map is wanted: the last block without attention, on all patch tokens.
             pooled: whether the global feature is wanted.
+            patches: (B, h, w) bool, the only patches whose dense features are wanted, the others being zero; for
+                ``dense`` and ``pooled`` together. On the CPU it saves waiting for another device. None: all.
 
         Returns:
             :class:`VisionFeatures`; intermediates in the order of ``indices``.
@@ -128,7 +136,7 @@ class VisionTransformer(nn.Module):
         last = self.num_layers - 1
         if last in wanted:
             outputs[last] = self._run(self.blocks[last], tokens)
-        features = self._last(tokens, dense, pooled) if dense or pooled else tokens
+        features = self._last(tokens, dense, pooled, patches) if dense or pooled else tokens
         return VisionFeatures(
             pooled=features[:, 0] if pooled else None,
             dense=_to_map(features[:, int(pooled) :], size_hw) if dense else None,
@@ -143,17 +151,25 @@ class VisionTransformer(nn.Module):
         tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1)  # (B, L, D)
         return self.pre_norm(tokens + interpolate_grid(self.position_embedding, size_hw)), size_hw
 
-    def _last(self, tokens: Tensor, dense: bool, pooled: bool) -> Tensor:
+    def _last(self, tokens: Tensor, dense: bool, pooled: bool, patches: Tensor | None) -> Tensor:
         """The last block and the projection for the tokens that are needed: class token, patches, or both, in order.
 
         Only the class token's attention reaches the pooled feature, and none the dense ones.
         """
         block = self.blocks[-1]
+        kept = None
+        if pooled and dense and patches is not None:
+            wanted = F.pad(patches.flatten(1), (1, 0), value=True)  # (B, L)
+            kept = wanted.flatten().nonzero()[:, 0].to(tokens.device)  # (M,)
+        size = tokens.shape[:2]
         if pooled:
-            tokens = self._run(block.forward_first, tokens, dense)
+            tokens = self._run(block.forward_first, tokens, dense, kept)
         elif dense:
             tokens = self._run(block.forward_without_attention, tokens[:, 1:])
-        return self.projection(self.post_norm(tokens))  # (B, L, d)
+        features = self.projection(self.post_norm(tokens))  # (B, L, d) or (M, d)
+        if kept is None:
+            return features
+        return features.new_zeros(size.numel(), features.shape[1]).index_copy(0, kept, features).unflatten(0, size)
 
     def _run(self, function: Any, *inputs: Any) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():

@@ -45,15 +45,15 @@ class SelfAttention(nn.Module):
         """Project values and output without mixing tokens: each token attends to itself alone. (N, L, D) -> same."""
         return self.out(self._project(x, 2, 3))
 
-    def forward_first(self, x: Tensor, others: bool = True) -> Tensor:
-        """The first token attends to all tokens, every other one to itself alone.
+    def mix_first(self, x: Tensor, others: bool = True) -> Tensor:
+        """The first token attends to all tokens, every other one to itself alone; before the output projection.
 
         (N, L, D) -> (N, L, D), or (N, 1, D) without the others.
         """
         k, v = self.keys_values(x).chunk(2, dim=-1)
         heads = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (self.queries(x[:, :1]), k, v))
         first = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)  # (N, 1, D)
-        return self.out(torch.cat([first, v[:, 1:]], dim=1) if others else first)
+        return torch.cat([first, v[:, 1:]], dim=1) if others else first
 
     def _project(self, x: Tensor, start: int, stop: int) -> Tensor:
         part = slice(start * x.shape[-1], stop * x.shape[-1])

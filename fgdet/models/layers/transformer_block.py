@@ -45,11 +45,22 @@ class TransformerBlock(nn.Module):
         x = x + self.attention.forward_values(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
-    def forward_first(self, x: Tensor, others: bool = True) -> Tensor:
-        """The first token attends to all, every other one to itself alone, (N, L, D) -> same; without the others, of
-        which :meth:`forward_without_attention` tells, (N, 1, D).
+    def forward_first(self, x: Tensor, others: bool = True, kept: Tensor | None = None) -> Tensor:
+        """The first token attends to all, every other one to itself alone, as :meth:`forward_without_attention` tells.
+
+        Args:
+            x: (N, L, D).
+            others: whether tokens beside the first ones are wanted.
+            kept: (M,) the only tokens wanted, numbered through all N * L; None: all.
+
+        Returns:
+            (N, L, D); (N, 1, D) without the others; (M, D) of the kept ones.
         """
-        x = (x if others else x[:, :1]) + self.attention.forward_first(self.norm1(x), others)
+        mixed = self.attention.mix_first(self.norm1(x), others)
+        x = x if others else x[:, :1]
+        if kept is not None:
+            x, mixed = F.embedding(kept, x.flatten(0, 1)), F.embedding(kept, mixed.flatten(0, 1))
+        x = x + self.attention.out(mixed)
         return x + self.mlp(self.norm2(x))
 
     def forward_nodes(self, x: Tensor, attend: Callable[[Tensor], Tensor], rows: Tensor | None = None) -> Tensor:

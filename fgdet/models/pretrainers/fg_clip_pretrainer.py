@@ -113,13 +113,15 @@ class FGCLIPPretrainer(BaseModel):
             self.clip.clamp_logit_scales(self.max_logit_scale)
         uses_regions = self.region_loss is not None or self.hard_negative_loss is not None
         # On the CPU before the image tower starts: the texts are sorted there while another device computes.
+        patches = None
         long_ids = torch.stack([s.long_ids for s in data_samples]).cpu()
         short_ids = torch.stack([s.short_ids for s in data_samples]).cpu()
         groups = [(long_ids, True), (short_ids, False)]
         if uses_regions:
+            patches = self.clip.touched_patches([s.boxes.cpu() for s in data_samples], inputs.shape[-2:])
             region_ids = torch.cat([s.region_ids for s in data_samples]).cpu()
             groups += [(region_ids, False), (torch.cat([s.hard_ids for s in data_samples]).cpu(), False)]
-        vision = self.clip.visual.forward_intermediates(inputs, dense=uses_regions, pooled=True)
+        vision = self.clip.visual.forward_intermediates(inputs, dense=uses_regions, pooled=True, patches=patches)
         long, short, *phrases = self.clip.text.encode_groups(groups)
         scale = self.clip.logit_scale.exp()
         losses = dict(

@@ -69,8 +69,30 @@ class RoIAlignPooler(nn.Module):
         )  # (R, D, P, Q)
         return pooled.flatten(2).mean(2).to(dense.dtype)  # (R, D)
 
+    def touched(self, boxes: Sequence[Tensor], size_hw: tuple[int, int], stride: float | tuple[float, float]) -> Tensor:
+        """The cells that :meth:`forward` may read, (B, h, w) bool on the boxes' device; all others do not matter.
+
+        A box reads the two cells around each of its samples along each axis, and those lie inside of it.
+        """
+        stride_y, stride_x = stride if isinstance(stride, tuple) else (stride, stride)
+        rows = _spans(boxes, 1, size_hw[0], stride_y, self.aligned)  # (R, h)
+        columns = _spans(boxes, 0, size_hw[1], stride_x, self.aligned)  # (R, w)
+        cells = rows[:, :, None] & columns[:, None, :]  # (R, h, w)
+        return torch.stack([each.any(0) for each in cells.split([len(b) for b in boxes])])
+
     def extra_repr(self) -> str:
         return (
             f'output_size={self.output_size}, sampling_ratio={self.sampling_ratio}, aligned={self.aligned}, '
             f'implementation={self.implementation!r}'
         )
+
+
+def _spans(boxes: Sequence[Tensor], axis: int, count: int, stride: float, aligned: bool) -> Tensor:
+    """Which of ``count`` cells along an axis each box touches, (R, count)."""
+    low, high = (torch.cat([b[:, i] for b in boxes])[:, None] / stride - 0.5 * aligned for i in (axis, axis + 2))
+    low, high = torch.minimum(low, high), torch.maximum(low, high)
+    if not aligned:
+        high = torch.maximum(high, low + 1)  # a smaller box counts as a whole cell
+    cells = torch.arange(count, device=low.device)
+    # Samples beyond the border are moved to the first or last cell.
+    return (cells >= low.floor().clamp(max=count - 1)) & (cells <= (high.floor() + 1).clamp(min=0))

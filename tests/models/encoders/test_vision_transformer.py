@@ -70,6 +70,27 @@ def test_dense__any_size_gives_a_map_whose_position_table_learns(
     assert encoder.position_embedding.grad.abs().sum(1).gt(0).sum() > 1
 
 
+@pytest.mark.parametrize('checkpointing', [False, True])
+def test_patches__those_wanted_are_the_same_and_the_others_zero(
+    encoder: VisionTransformer, checkpointing: bool
+) -> None:
+    encoder.gradient_checkpointing = checkpointing
+    pixels = torch.randn(2, 3, 24, 32)
+    patches = torch.rand(2, 3, 4) < 0.4
+    patches[1] = False
+    whole = encoder.forward_intermediates(pixels, pooled=True)
+    some = encoder.forward_intermediates(pixels, pooled=True, patches=patches)
+    torch.testing.assert_close(some.pooled, whole.pooled, rtol=0, atol=1e-6)
+    torch.testing.assert_close(some.dense, whole.dense * patches[:, None], rtol=0, atol=1e-6)
+    weight = torch.randn_like(whole.dense) * patches[:, None]
+    gradients = [
+        torch.autograd.grad((each.dense * weight).sum() + each.pooled.sum(), list(encoder.parameters()))
+        for each in (whole, some)
+    ]
+    for theirs, ours in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5 * max(1.0, float(theirs.abs().max())))
+
+
 def test_intermediates__come_in_the_order_asked_for(encoder: VisionTransformer) -> None:
     pixels = torch.randn(1, 3, 32, 32)
     pooled, dense, blocks = encoder.forward_intermediates(pixels, (-1, 0, 1), dense=False)

@@ -72,3 +72,27 @@ def test_registry__builds_it_by_name():
     pooler = MODELS.build(dict(type='fgdet.RoIAlignPooler', output_size=2))
     assert isinstance(pooler, RoIAlignPooler)
     assert 'output_size=2, sampling_ratio=-1, aligned=True' in repr(pooler)
+
+
+@pytest.mark.parametrize('aligned', [True, False])
+@pytest.mark.parametrize('sampling_ratio', [-1, 1, 3])
+def test_touched__no_cell_outside_of_it_has_a_gradient(aligned: bool, sampling_ratio: int) -> None:
+    torch.manual_seed(0)
+    pooler = RoIAlignPooler(sampling_ratio=sampling_ratio, aligned=aligned)
+    touched_cells = all_cells = 0
+    for trial in range(40):
+        h, w = (int(n) for n in torch.randint(1, 12, (2,)))
+        sides = torch.tensor([w, h], dtype=torch.float32) * 16
+        corners = (torch.rand(4, 2, 2) * 1.6 - 0.3) * sides  # beyond the borders too
+        if trial % 4 == 0:
+            corners = (corners / 16).round() * 16
+        if trial % 4 == 1:
+            corners[:, 1] = corners[:, 0] + torch.rand(4, 2)  # smaller than a cell, or empty
+        boxes = torch.cat([corners.amin(1), corners.amax(1)], dim=1).split([3, 1])
+        dense = torch.randn(2, 2, h, w, requires_grad=True)
+        (gradient,) = torch.autograd.grad(pooler(dense, boxes, 16).sum(), dense)
+        touched = pooler.touched(boxes, (h, w), 16)
+        assert not (gradient.ne(0).any(1) & ~touched).any()
+        touched_cells, all_cells = touched_cells + int(touched[1].sum()), all_cells + h * w
+    assert touched_cells < 0.7 * all_cells  # it does tell something: the one box of the second image covers less
+    assert not pooler.touched([torch.zeros(0, 4)], (3, 4), 16).any()
