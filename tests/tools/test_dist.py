@@ -72,6 +72,7 @@ def test_launchers__one_machine_two_machines_and_slurm_train_the_same(tmp_path: 
 
     output = finish(start(['bash', script, STAGE2, '2', *options], folders['one']))
     assert 'torch sees no GPU: 2 processes on the CPU, over gloo' in output and 'GPU number: 2' in output
+    assert output.count('iterations; last checkpoint: ') == 1
 
     place = dict(NNODES='2', MASTER_ADDR='127.0.0.1', PORT=free_port())
     command = ['bash', script, STAGE2, '1', *options]
