@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fgdet.checkpoints.own_checkpoint import to_own
 from fgdet.checkpoints.saving import write_hf_folder, write_open_clip_folder, write_tensors
 from fgdet.models.fg_clip import FGCLIP
 from fgdet.utils.checks import UserError
+from fgdet.utils.files import write_bytes
 
 #: What to write: FG-CLIP's or transformers' CLIP folder, open_clip's folder or state dict, or fgdet's own ``.pth``.
 LAYOUTS = ('fg-clip', 'clip', 'open-clip', 'fgdet')
@@ -59,11 +61,15 @@ def convert(
     model = FGCLIP.from_loaded(loaded, source, dtype=None)
     lost = _lost(model, loaded, destination, to)
     temporary = destination.with_name(f'.{destination.name}.{os.getpid()}.tmp')
+    new = temporary / destination.name
     try:
-        _write(model, temporary / destination.name, to)
-        _replace(temporary / destination.name, destination)
+        _write(model, new, to)
+        _replace(new, destination)
     except ValueError as error:
         raise UserError(f'destination {destination}: {error}') from error
+    except OSError as error:  # it names what was to become the destination
+        reason = str(error).replace(str(new), str(destination)).replace(str(temporary), str(destination))
+        raise OSError(reason) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     state = model.state_dict()
@@ -132,8 +138,9 @@ def _lost(model: FGCLIP, loaded: LoadedCheckpoint, destination: Path, to: str) -
 def _write(model: FGCLIP, path: Path, to: str) -> None:
     state, config = model.state_dict(), model.full_config()
     if to == 'fgdet':
-        path.parent.mkdir(parents=True)
-        torch.save(to_own(state, config, model.preprocessing), path)
+        data = BytesIO()  # torch makes no OSError of a full disk
+        torch.save(to_own(state, config, model.preprocessing), data)
+        write_bytes(path, data.getvalue())
     elif to == 'open-clip' and path.suffix in _STATE_SUFFIXES:
         for name in ('vision', 'text'):
             heads, width = config[name]['num_heads'], config[name]['width']

@@ -182,6 +182,16 @@ def test_convert__failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pyt
     assert sorted(p.name for p in tmp_path.iterdir()) == ['source', 'there']
 
 
+def test_convert__an_error_names_the_destination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(path: Path, data: bytes) -> None:
+        raise OSError(28, 'No space left on device', str(path))
+
+    monkeypatch.setattr('fgdet.apis.conversion.write_bytes', fails)
+    with pytest.raises(OSError, match=rf"No space left on device: '{tmp_path}/run\.pth'$"):
+        convert(OFFICIAL, tmp_path / 'run.pth')
+    assert not list(tmp_path.iterdir())
+
+
 def test_convert__leftover_and_missing_keys_stop_it(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / 'source')
     state = load_file(folder / 'model.safetensors')
