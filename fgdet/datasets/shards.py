@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from fgdet.datasets.record_files import MOST_BYTES
 from fgdet.datasets.region_text import first_good, parse_record
-from fgdet.datasets.shard_files import expand_shards, shard_samples
+from fgdet.datasets.shard_files import DAMAGE, expand_shards, shard_samples
 from fgdet.datasets.tar_samples import TarSample
 from fgdet.registry import DATASETS
 from fgdet.structures.region_text_sample import BadRecord
@@ -23,6 +23,8 @@ from fgdet.utils.checks import UserError
 
 #: How many shards in a row may have no sample for a stream.
 _MOST_IDLE = 1000
+#: How many shards in a row may be broken, of which a remote one takes its time: else nothing is told for hours.
+_MOST_BROKEN = 10
 #: What the image of a sample may be.
 IMAGE_ENDINGS = ('jpg', 'jpeg', 'png', 'webp')
 # What a random choice is for: one of these comes first in the seed of its generator.
@@ -238,13 +240,17 @@ class _Stream:
         shards = self.data.sources[source].shards
         parts = -(-self.num_streams // len(shards))  # of each shard, so that each stream gets some
         turn, first = self._positions[source]
-        idle = 0
+        idle = broken = 0
         while idle < _MOST_IDLE:
             place = self.place + turn * self.num_streams
             number, part = divmod(self._deal(source, place, len(shards) * parts), parts)
             for index, sample in shard_samples(shards[number], first, part, parts):
                 self._positions[source], idle = (turn, index + 1), -1
-                yield Entry(f'{shards[number]}:{sample.key}', (source, place, index), sample)
+                broken = broken + 1 if index == DAMAGE else 0
+                if broken == _MOST_BROKEN:
+                    raise UserError(f'{broken} shards in a row are broken, the last {shards[number]}: {sample.error}')
+                name = f'{shards[number]}:{sample.key}' if sample.key else shards[number]
+                yield Entry(name, (source, place, index), sample)
             turn, first, idle = turn + 1, 0, idle + 1
         raise UserError(f'shards {shards[0]} ...: fewer samples than the {self.num_streams} streams that read them')
 

@@ -185,9 +185,9 @@ def test_broken_shard__is_passed_over_and_named(tmp_path: Path, content: bytes) 
     batch = next(batches(shards(names, shuffle_buffer=0)))
     assert keys(batch) == ['s-1-0', 's-1-1', 's-1-0']
     assert [[source for source, _ in s.skipped] for s in batch['data_samples']] == [
-        [f'{tmp_path}/s-0.tar:'],
+        [f'{tmp_path}/s-0.tar'],
         [],
-        [f'{tmp_path}/s-0.tar:'],
+        [f'{tmp_path}/s-0.tar'],
     ]
 
 
@@ -195,7 +195,7 @@ def test_broken_shards_alone__end_the_run(tmp_path: Path) -> None:
     names = write(tmp_path, 2, 1)
     for path in tmp_path.glob('*.tar'):
         path.write_bytes(b'no tar')
-    with pytest.raises(UserError, match=r'100 records in a row are bad, the last .*s-\d\.tar'):
+    with pytest.raises(UserError, match=r'10 shards in a row are broken, the last .*s-\d\.tar: \w'):
         next(batches(shards(names)))
 
 
