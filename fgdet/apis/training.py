@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list
+from mmengine.dist import barrier, broadcast_object_list
 from mmengine.runner import BaseLoop, Runner
 
 from fgdet.apis.processes import LAUNCHERS, join_processes
@@ -85,6 +85,7 @@ def train(
             runner.train()
     except NonFiniteLossError as error:
         raise _record_non_finite(runner, error) from error
+    barrier()  # the first process writes the last checkpoint
     last = last_checkpoint(runner.work_dir)
     return {
         'work_dir': runner.work_dir,
@@ -210,28 +211,35 @@ def _explained(cfg: Config) -> Iterator[None]:
     """Say in one line what a user can mend: a type, an argument or a value in the config, and a full disk."""
     try:
         yield
-    except (KeyError, TypeError) as error:
-        message = ' '.join(str(error.args[0] if error.args else '').split())
-        # the registry's words for an unknown type, Python's for an argument
-        if any(words in message for words in ('is not in the', '__init__() got an unexpected', '__init__() missing')):
-            raise UserError(f'config {cfg.filename}: {message}') from error
-        raise
-    except ValueError as error:
-        if isinstance(error, UserError) or _has_begun(error):
+    except Exception as error:
+        message = _what_to_mend(error, cfg)
+        if message is None:
             raise
-        raise UserError(f'config {cfg.filename}: {" ".join(str(error).split())}') from error
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise UserError(
-                f'work_dir {cfg.work_dir}: its disk is full; free some space and go on with --resume'
-            ) from error
-        raise
+        raise UserError(message) from error
 
 
-def _has_begun(error: Exception) -> bool:
-    """Whether an error comes from the loop over the data; before it, parts are made of what the config says."""
-    frames = (frame for frame, _ in walk_tb(error.__traceback__))
-    return any(each.f_code.co_name == 'run' and isinstance(each.f_locals.get('self'), BaseLoop) for each in frames)
+def _what_to_mend(error: Exception, cfg: Config) -> str | None:
+    line = ' '.join(str(error.args[0] if error.args else '').split())
+    if isinstance(error, UserError):  # from a process that loads data it comes with its place in the code
+        return line.rpartition('UserError: ')[2] if 'Original Traceback' in line else None
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    if isinstance(error, KeyError) and frames[-1].f_code.co_name == '_save_best_checkpoint':
+        scores = ', '.join(frames[-1].f_locals.get('metrics', ()))
+        return f'config {cfg.filename}: default_hooks.checkpoint.save_best: no score {line!r}; choose from {scores}'
+    # the registry's words for an unknown type, Python's for an argument
+    known = any(words in line for words in ('is not in the', '__init__() got an unexpected', '__init__() missing'))
+    # before the loop over the data begins, parts are made of what the config says
+    begun = any(each.f_code.co_name == 'run' and isinstance(each.f_locals.get('self'), BaseLoop) for each in frames)
+    if known if isinstance(error, KeyError | TypeError) else isinstance(error, ValueError) and not begun:
+        return f'config {cfg.filename}: {line}'
+    if isinstance(error, RuntimeError) and line.startswith('DataLoader worker'):
+        return (
+            f'work_dir {cfg.work_dir}: a process that loads data was ended ({line.rstrip(" .")}), mostly for want of '
+            'memory; lower train_dataloader.num_workers or batch_size, and go on with --resume'
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f'work_dir {cfg.work_dir}: its disk is full; free some space and go on with --resume'
+    return None
 
 
 def _record_non_finite(runner: Runner, error: NonFiniteLossError) -> UserError:

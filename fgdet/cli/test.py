@@ -26,6 +26,8 @@ def command(
     json_file: str | None,
 ) -> None:
     """Evaluate CHECKPOINT with the test set and the metrics of CONFIG."""
+    from mmengine.dist import is_main_process
+
     from fgdet.apis.training import test
     from fgdet.utils.files import write_json
 
@@ -38,6 +40,8 @@ def command(
         cfg_options=read_run_options(cfg_options, more_options, local_rank),
         launcher=launcher,
     )
+    if not is_main_process():  # of several, one writes and prints
+        return
     if json_file:
         write_json(json_file, metrics)
     for name, value in metrics.items():

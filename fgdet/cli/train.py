@@ -32,6 +32,8 @@ def command(
     json_file: str | None,
 ) -> None:
     """Run the training that CONFIG describes."""
+    from mmengine.dist import is_main_process
+
     from fgdet.apis.training import train
     from fgdet.utils.files import write_json
 
@@ -44,6 +46,8 @@ def command(
         cfg_options=read_run_options(cfg_options, more_options, local_rank),
         launcher=launcher,
     )
+    if not is_main_process():  # of several, one writes and prints
+        return
     if json_file:
         write_json(json_file, result)
     click.echo(f'trained {result["iterations"]} iterations; last checkpoint: {result["checkpoint"] or "none written"}')

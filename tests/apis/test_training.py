@@ -1,9 +1,11 @@
 """Runs from a config file: what is trained, saved, resumed and refused."""
 
 import json
+import os
 import pathlib
 import pickle
 import shutil
+import signal
 import threading
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
@@ -376,6 +378,34 @@ def test_train__a_wrong_value_inside_the_loop_is_not_blamed_on_the_config(
     with pytest.raises(ValueError, match='invalid literal') as caught:
         training.train(config)
     assert not isinstance(caught.value, UserError)
+
+
+def test_train__best_by_a_score_that_is_not_there(config: str) -> None:
+    more = """
+val_dataloader, val_evaluator, val_cfg = test_dataloader, test_evaluator, test_cfg
+default_hooks['checkpoint']['save_best'] = 'top9'
+"""
+    Path(config).write_text(CONFIG + more, encoding='utf-8')
+    with pytest.raises(UserError, match=r"toy\.py: .*save_best: no score 'top9'; choose from mean$"):
+        training.train(config)
+
+
+@pytest.mark.filterwarnings('ignore')  # torch's, about processes
+def test_train__what_ends_a_process_that_loads_data_is_told_in_one_line(
+    config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(self: ToyPoints, index: int) -> None:
+        if not Path('end').exists():
+            raise UserError('records a.json: 100 in a row are bad')
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(ToyPoints, 'prepare_data', prepare)
+    options = {'train_dataloader.num_workers': 1, 'env_cfg': dict(mp_cfg=dict(mp_start_method='fork'))}
+    with pytest.raises(UserError, match=r'^records a\.json: 100 in a row are bad$'):
+        training.train(config, cfg_options=options)
+    Path('end').touch()
+    with pytest.raises(UserError, match=r'loads data was ended \(DataLoader worker .*\), .* --resume$'):
+        training.train(config, cfg_options=options)
 
 
 @pytest.mark.parametrize('text', ['model = dict(', 'model = undefined', "_base_ = ['missing.py']"])
