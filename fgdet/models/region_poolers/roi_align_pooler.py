@@ -72,27 +72,31 @@ class RoIAlignPooler(nn.Module):
     def touched(self, boxes: Sequence[Tensor], size_hw: tuple[int, int], stride: float | tuple[float, float]) -> Tensor:
         """The cells that :meth:`forward` may read, (B, h, w) bool on the boxes' device; all others do not matter.
 
-        A box reads the two cells around each of its samples along each axis, and those lie inside of it.
+        A box reads the two cells around each of its samples along each axis.
         """
         stride_y, stride_x = stride if isinstance(stride, tuple) else (stride, stride)
-        rows = _spans(boxes, 1, size_hw[0], stride_y, self.aligned)  # (R, h)
-        columns = _spans(boxes, 0, size_hw[1], stride_x, self.aligned)  # (R, w)
+        rows = self._spans(boxes, 1, size_hw[0], stride_y)  # (R, h)
+        columns = self._spans(boxes, 0, size_hw[1], stride_x)  # (R, w)
         cells = rows[:, :, None] & columns[:, None, :]  # (R, h, w)
         return torch.stack([each.any(0) for each in cells.split([len(b) for b in boxes])])
+
+    def _spans(self, boxes: Sequence[Tensor], axis: int, count: int, stride: float) -> Tensor:
+        """Which of ``count`` cells along an axis each box touches, (R, count)."""
+        low, high = (torch.cat([b[:, i] for b in boxes])[:, None] / stride for i in (axis, axis + 2))
+        low, high = torch.minimum(low, high) - 0.5 * self.aligned, torch.maximum(low, high) - 0.5 * self.aligned
+        if not self.aligned:
+            high = torch.maximum(high, low + 1)  # a smaller box counts as a whole cell
+        bins = self.output_size if isinstance(self.output_size, int) else self.output_size[1 - axis]
+        size = (high - low) / bins
+        samples = size.ceil().clamp(min=1) if self.sampling_ratio <= 0 else self.sampling_ratio
+        inset = size / samples / 2 - 1e-3  # from the border of the box to its first sample, less what rounding may do
+        cells = torch.arange(count, device=low.device)
+        # Samples beyond the border are moved to the first or last cell.
+        first, last = (low + inset).floor().clamp(max=count - 1), ((high - inset).floor() + 1).clamp(min=0)
+        return (cells >= first) & (cells <= last)
 
     def extra_repr(self) -> str:
         return (
             f'output_size={self.output_size}, sampling_ratio={self.sampling_ratio}, aligned={self.aligned}, '
             f'implementation={self.implementation!r}'
         )
-
-
-def _spans(boxes: Sequence[Tensor], axis: int, count: int, stride: float, aligned: bool) -> Tensor:
-    """Which of ``count`` cells along an axis each box touches, (R, count)."""
-    low, high = (torch.cat([b[:, i] for b in boxes])[:, None] / stride - 0.5 * aligned for i in (axis, axis + 2))
-    low, high = torch.minimum(low, high), torch.maximum(low, high)
-    if not aligned:
-        high = torch.maximum(high, low + 1)  # a smaller box counts as a whole cell
-    cells = torch.arange(count, device=low.device)
-    # Samples beyond the border are moved to the first or last cell.
-    return (cells >= low.floor().clamp(max=count - 1)) & (cells <= (high.floor() + 1).clamp(min=0))

@@ -76,9 +76,12 @@ def test_registry__builds_it_by_name():
 
 @pytest.mark.parametrize('aligned', [True, False])
 @pytest.mark.parametrize('sampling_ratio', [-1, 1, 3])
-def test_touched__no_cell_outside_of_it_has_a_gradient(aligned: bool, sampling_ratio: int) -> None:
+@pytest.mark.parametrize('output_size', [1, (3, 2)])
+def test_touched__no_cell_outside_of_it_has_a_gradient(
+    aligned: bool, sampling_ratio: int, output_size: int | tuple[int, int]
+) -> None:
     torch.manual_seed(0)
-    pooler = RoIAlignPooler(sampling_ratio=sampling_ratio, aligned=aligned)
+    pooler = RoIAlignPooler(output_size, sampling_ratio, aligned)
     touched_cells = all_cells = 0
     for trial in range(40):
         h, w = (int(n) for n in torch.randint(1, 12, (2,)))
