@@ -138,5 +138,6 @@ def test_contrastive_memory__small(load, monkeypatch):
     record = bench_file.run(repeats=1, threads=1, num_pairs=3000, num_timed=1200, dim=8)
     assert set(record) == RECORD_KEYS | {'ours_gib', 'theirs_gib', 'logits_gib'}
     assert record['max_error'] < 1e-5
-    assert 8e-3 < record['ours_gib'] < 0.03  # two squares of 1024 x 1024 and libraries' scratch
+    squares = 2 * 1024**2 * 4 / 2**30  # two tiles of float32; libraries' scratch comes on top
+    assert squares < record['ours_gib'] < 0.03
     assert record['logits_gib'] == pytest.approx(4 * 3000**2 / 2**30)
