@@ -120,9 +120,9 @@ def test_groups__features_and_gradients_equal_those_of_padded_texts(
 
 def test_groups__one_layer_and_no_text(encoder: TextTransformer) -> None:
     torch.manual_seed(0)
-    single = TextTransformer(**{**TINY_TEXT, 'num_layers': 1})
+    single = TextTransformer(**{**TINY_TEXT, 'num_layers': 1}).double()
     ids = random_ids(5, 12)
-    torch.testing.assert_close(single.encode_groups([(ids, False)])[0], single(ids), rtol=0, atol=1e-6)
+    torch.testing.assert_close(single.encode_groups([(ids, False)])[0], single(ids), rtol=0, atol=1e-12)
     (features,) = encoder.encode_groups([(ids[:0], True)])
     assert features.shape == (0, encoder.output_dim)
     assert encoder.encode_groups([]) == []

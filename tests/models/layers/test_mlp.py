@@ -26,6 +26,13 @@ def test_mlp__hand_worked() -> None:
     assert output == pytest.approx([g[0] + 2 * g[1] + 0.5, 0.0])
 
 
+def test_mlp__many_tokens_give_what_few_give() -> None:
+    torch.manual_seed(0)
+    mlp, x = MLP(3, 5).double(), torch.randn(2, 4, 3).double()  # 8 tokens of 3 channels; one at a time below
+    one_by_one = torch.stack([mlp(token[None])[0] for token in x.flatten(0, 1)]).view_as(x)
+    torch.testing.assert_close(mlp(x), one_by_one, rtol=0, atol=1e-14)
+
+
 def test_mlp__exact_gelu() -> None:
     torch.manual_seed(0)
     mlp, x = MLP(2, 3, activation='gelu').double(), torch.randn(4, 2).double()
