@@ -29,11 +29,12 @@ class RegionTextDataPreprocessor(BaseDataPreprocessor):
         self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """``inputs``: B uint8 images (3, H, W) -> (B, 3, H, W) float32; ``data_samples`` move to the device.
+        """``inputs``: B uint8 images (3, H, W), or stacked -> (B, 3, H, W) float32; ``data_samples`` go to the device.
 
         Raises:
             RuntimeError: the images differ in size.
         """
         data = self.cast_data(data)
-        pixels = torch.stack(tuple(data['inputs'])).float() / 255
+        images = data['inputs']
+        pixels = (images if isinstance(images, torch.Tensor) else torch.stack(tuple(images))).float() / 255
         return dict(inputs=(pixels - self.mean) / self.std, data_samples=data['data_samples'])

@@ -112,8 +112,8 @@ class FGCLIPPretrainer(BaseModel):
         if self.max_logit_scale is not None:
             self.clip.clamp_logit_scales(self.max_logit_scale)
         uses_regions = self.region_loss is not None or self.hard_negative_loss is not None
-        # On the CPU before the image tower starts: the texts are sorted there while another device computes.
         patches = None
+        # On the CPU before the image tower starts: the texts are sorted there while another device computes.
         long_ids = torch.stack([s.long_ids for s in data_samples]).cpu()
         short_ids = torch.stack([s.short_ids for s in data_samples]).cpu()
         groups = [(long_ids, True), (short_ids, False)]

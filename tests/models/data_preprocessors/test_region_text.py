@@ -15,6 +15,12 @@ def test_preprocessor__hand_worked() -> None:
     torch.testing.assert_close(batch['inputs'], torch.tensor([0.0, 1.0, -3.2]).view(1, 3, 1, 1).expand(2, 3, 1, 1))
 
 
+def test_preprocessor__stacked_images_give_the_same() -> None:
+    images = torch.randint(256, (2, 3, 4, 5), dtype=torch.uint8)
+    stacked, apart = (RegionTextDataPreprocessor()(dict(inputs=i, data_samples=[])) for i in (images, list(images)))
+    assert torch.equal(stacked['inputs'], apart['inputs'])
+
+
 def test_preprocessor__defaults_are_clips() -> None:
     grey = torch.full((3, 1, 1), 128, dtype=torch.uint8)
     pixels = RegionTextDataPreprocessor()(dict(inputs=[grey], data_samples=[]))['inputs'][0, :, 0, 0]
