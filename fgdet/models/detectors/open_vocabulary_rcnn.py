@@ -4,21 +4,18 @@ Axes: B images, H x W pixels, h x w patches, K classes, D width of the tower, d 
 """
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
-import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
+from fgdet.models.detectors.open_vocabulary import OpenVocabularyMixin
 from fgdet.registry import MODELS
-from fgdet.structures.vocabulary import Vocabulary
-from fgdet.utils.checks import UserError
 
 
 @MODELS.register_module()
-class OpenVocabularyRCNN(TwoStageDetector):
+class OpenVocabularyRCNN(OpenVocabularyMixin, TwoStageDetector):
     """mmdet's two stages on a tower that also gives a dense map, with a text tower that turns names into classes.
 
     The detector is self-contained: both towers are in its checkpoint. It trains on the base names of ``vocabulary`` and
@@ -60,30 +57,11 @@ class OpenVocabularyRCNN(TwoStageDetector):
     ) -> None:
         roi_head = copy.deepcopy(roi_head)  # mmdet writes into it
         super().__init__(backbone, neck, rpn_head, roi_head, train_cfg, test_cfg, data_preprocessor, init_cfg)
-        self.class_embeddings = MODELS.build(class_embeddings)
-        self.training_vocabulary = Vocabulary(**vocabulary)
-        if not self.training_vocabulary.base:
-            raise UserError('detector vocabulary base: no names; give those that have boxes in training')
-        self.vocabulary = self.training_vocabulary
-        self._current_embeddings: Tensor | None = None
+        self.init_vocabulary(class_embeddings, vocabulary)
 
-    def set_vocabulary(self, vocabulary: Vocabulary | Sequence[str]) -> None:
-        """Look for other names from now on; training keeps its own.
-
-        A name among the base names of training keeps a base class's weight in the scores, every other one is novel.
-
-        Args:
-            vocabulary: names, which take the training vocabulary's templates and synonyms; or a vocabulary of its own.
-
-        Raises:
-            UserError: the names are empty, repeated or no strings.
-        """
-        if not isinstance(vocabulary, Vocabulary):
-            trained = self.training_vocabulary
-            vocabulary = Vocabulary(vocabulary, templates=trained.templates)
-            known = {name: words for name, words in trained.synonyms.items() if name in vocabulary.names}
-            vocabulary = Vocabulary(vocabulary.names, templates=trained.templates, synonyms=known)
-        self.vocabulary = vocabulary
+    def heads(self) -> list[Any]:
+        """The box head."""
+        return [self.roi_head.bbox_head]
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) normalised pixels -> the levels of the pyramid."""
@@ -91,7 +69,7 @@ class OpenVocabularyRCNN(TwoStageDetector):
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict[str, Tensor]:
         """mmdet's losses of both stages; labels index the training vocabulary."""
-        self._use(self.training_vocabulary)
+        self.use(self.training_vocabulary)
         return super().loss(batch_inputs, batch_data_samples)
 
     def predict(
@@ -108,7 +86,7 @@ class OpenVocabularyRCNN(TwoStageDetector):
             the samples with ``pred_instances``: ``bboxes`` (N, 4) xyxy, ``scores`` (N,), ``labels`` (N,) that index
             :attr:`vocabulary`.
         """
-        self._use(self.vocabulary)
+        self.use(self.vocabulary)
         *taps, dense = self.backbone(batch_inputs)
         pyramid = self.neck(taps)
         proposals = self.rpn_head.predict(pyramid, batch_data_samples, rescale=False)
@@ -116,15 +94,5 @@ class OpenVocabularyRCNN(TwoStageDetector):
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> tuple:
-        self._use(self.vocabulary)
+        self.use(self.vocabulary)
         return super()._forward(batch_inputs, batch_data_samples)
-
-    def _use(self, vocabulary: Vocabulary) -> None:
-        """Hand the embeddings of a vocabulary to the box head, unless it has them already."""
-        embeddings = self.class_embeddings(vocabulary)  # (K, d)
-        if embeddings is self._current_embeddings:
-            return
-        trained = set(self.training_vocabulary.base)
-        is_trained = torch.tensor([name in trained for name in vocabulary.names])  # (K,)
-        self.roi_head.bbox_head.set_classes(embeddings, is_trained)
-        self._current_embeddings = embeddings

@@ -61,5 +61,5 @@ class OpenVocabularyRoIHead(StandardRoIHead):
     def _region_probabilities(self, dense: Tensor, boxes: list[Tensor], input_hw: tuple[int, int]) -> Tensor:
         """(B, d, h, w) and for each image (N, 4) xyxy in pixels of the network's input -> (R, K)."""
         features = region_pool(dense, boxes, spatial_scale=dense.shape[-1] / input_hw[1])[..., 0, 0]  # (R, d)
-        classes = self.bbox_head.fc_cls.class_embeddings  # (K, d)
+        classes = self.bbox_head.class_embeddings  # (K, d)
         return region_probabilities(features, classes, self.test_cfg.score_ensemble.temperature)

@@ -14,6 +14,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from fgdet.models.post_processing.negative_prompts import without_negatives
 from fgdet.registry import MODELS
 
 
@@ -41,6 +42,7 @@ class TextBBoxHead(ConvFCBBoxHead):
         init_cfg: as for :class:`mmengine.model.BaseModule`.
     """
 
+    class_embeddings: Tensor
     is_trained: Tensor
 
     def __init__(
@@ -75,17 +77,22 @@ class TextBBoxHead(ConvFCBBoxHead):
         )
         self.with_cls = True
         self.fc_cls = MODELS.build(dict(classifier, in_features=self.cls_last_dim))
+        self.register_buffer('class_embeddings', torch.empty(0), persistent=False)
         self.register_buffer('is_trained', torch.empty(0, dtype=torch.bool), persistent=False)
+        self.num_negatives = 0
 
-    def set_classes(self, class_embeddings: Tensor, is_trained: Tensor) -> None:
-        """Take the classes of the following calls.
+    def set_classes(self, class_embeddings: Tensor, is_trained: Tensor, num_negatives: int = 0) -> None:
+        """Take the classes of the following calls, see :class:`fgdet.models.detectors.open_vocabulary.TakesClasses`.
 
         Args:
-            class_embeddings: (K, d), of length 1.
+            class_embeddings: (K, d), of length 1; the last ``num_negatives`` are negative prompts.
             is_trained: (K,) bool, True for a class with boxes in training.
+            num_negatives: classes that compete with the others but are never reported.
         """
         self.fc_cls.set_classes(class_embeddings)
+        self.class_embeddings = class_embeddings
         self.is_trained = is_trained.to(class_embeddings.device)
+        self.num_negatives = num_negatives
         self.num_classes = len(class_embeddings)  # the label that mmdet gives to the background
 
     def loss(
@@ -150,6 +157,7 @@ class TextBBoxHead(ConvFCBBoxHead):
         for image_boxes, image_scores, meta in zip(boxes, scores, batch_img_metas, strict=True):
             if rescale:
                 image_boxes = scale_boxes(image_boxes, [1 / factor for factor in meta['scale_factor']])
+            image_scores = without_negatives(image_scores, self.num_negatives)
             with_background = torch.cat([image_scores, image_scores.new_zeros(len(image_scores), 1)], dim=1)
             found, labels = multiclass_nms(
                 image_boxes, with_background, rcnn_test_cfg.score_thr, rcnn_test_cfg.nms, rcnn_test_cfg.max_per_img

@@ -14,7 +14,7 @@ METAS = [dict(img_shape=(48, 60), batch_input_shape=(48, 64)), dict(img_shape=(4
 def roi_head(alpha: float = 0.3, beta: float = 0.6) -> OpenVocabularyRoIHead:
     """Keeps every pair of a region and a class."""
     detector = tiny_detector()
-    detector._use(detector.vocabulary)
+    detector.use(detector.vocabulary)
     detector.roi_head.test_cfg.update(score_thr=-1.0, max_per_img=1000, nms=dict(type='nms', iou_threshold=1.0))
     detector.roi_head.test_cfg.score_ensemble = dict(alpha=alpha, beta=beta, temperature=0.1)
     return detector.roi_head

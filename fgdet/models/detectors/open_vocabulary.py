@@ -1,0 +1,95 @@
+"""What every detector whose classes are words has in common: a text tower, a vocabulary, and heads that take classes.
+
+Axes: K names, N negative prompts, d dimension of an embedding.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from fgdet.registry import MODELS
+from fgdet.structures.vocabulary import Vocabulary
+from fgdet.utils.checks import UserError
+
+
+class TakesClasses(Protocol):
+    """A head whose classes may change between two calls."""
+
+    def set_classes(self, class_embeddings: Tensor, is_trained: Tensor, num_negatives: int = 0) -> None:
+        """Take the classes of the following calls.
+
+        Args:
+            class_embeddings: (K + N, d), of length 1: the names, then the negative prompts.
+            is_trained: (K + N,) bool, True for a class with boxes in training.
+            num_negatives: N: classes that compete with the names but are never reported.
+        """
+
+
+class OpenVocabularyMixin:
+    """The vocabulary of a detector, to be mixed into one of mmdet's.
+
+    A detector calls :meth:`init_vocabulary` at the end of its ``__init__``, names its heads in :meth:`heads`, and calls
+    :meth:`use` with ``training_vocabulary`` before a loss and with ``vocabulary`` before a prediction.
+
+    Attributes:
+        class_embeddings: the text tower, a :class:`~fgdet.models.classifiers.class_embeddings.ClassEmbeddings`.
+        training_vocabulary: the vocabulary of the config; training labels index its names.
+        vocabulary: the one that predictions look for.
+    """
+
+    class_embeddings: Any
+    training_vocabulary: Vocabulary
+    vocabulary: Vocabulary
+
+    def init_vocabulary(self, class_embeddings: dict[str, Any], vocabulary: dict[str, Any]) -> None:
+        """Build the text tower and take the names of the config.
+
+        Args:
+            class_embeddings: config of the text tower.
+            vocabulary: arguments of :class:`~fgdet.structures.vocabulary.Vocabulary`.
+
+        Raises:
+            UserError: the vocabulary is malformed or has no base names.
+        """
+        self.class_embeddings = MODELS.build(class_embeddings)
+        self.training_vocabulary = Vocabulary(**vocabulary)
+        if not self.training_vocabulary.base:
+            raise UserError('detector vocabulary base: no names; give those that have boxes in training')
+        self.vocabulary = self.training_vocabulary
+        self._current_embeddings: Tensor | None = None
+
+    def heads(self) -> Iterable[TakesClasses]:
+        """The heads that tell classes apart."""
+        raise NotImplementedError
+
+    def set_vocabulary(self, vocabulary: Vocabulary | Sequence[str]) -> None:
+        """Look for other names from now on; training keeps its own.
+
+        A name among the base names of training keeps a base class's weight in the scores, every other one is novel.
+
+        Args:
+            vocabulary: names, which take the training vocabulary's templates and synonyms; or a vocabulary of its own.
+
+        Raises:
+            UserError: the names are empty, repeated or no strings.
+        """
+        if not isinstance(vocabulary, Vocabulary):
+            trained = self.training_vocabulary
+            vocabulary = Vocabulary(vocabulary, templates=trained.templates)
+            known = {name: words for name, words in trained.synonyms.items() if name in vocabulary.names}
+            vocabulary = Vocabulary(vocabulary.names, templates=trained.templates, synonyms=known)
+        self.vocabulary = vocabulary
+
+    def use(self, vocabulary: Vocabulary) -> None:
+        """Hand the embeddings of a vocabulary to the heads, unless they have them already."""
+        embeddings = self.class_embeddings(vocabulary)  # (K + N, d)
+        if embeddings is self._current_embeddings:
+            return
+        trained = set(self.training_vocabulary.base)
+        num_negatives = len(embeddings) - len(vocabulary)
+        is_trained = torch.tensor([name in trained for name in vocabulary.names] + [False] * num_negatives)
+        for head in self.heads():
+            head.set_classes(embeddings, is_trained, num_negatives)
+        self._current_embeddings = embeddings
