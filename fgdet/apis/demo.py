@@ -13,7 +13,7 @@ from typing import Any
 from fgdet.apis.demo_report import write_demo_report
 from fgdet.apis.detection import Detector
 from fgdet.apis.scene_scores import HELD_OUT, score_on_scenes
-from fgdet.apis.staged_run import Stage, run_stage, schedule_options, score_stage
+from fgdet.apis.staged_run import Stage, run_stage, scene_options, schedule_options, score_stage
 from fgdet.datasets.shapes_world import ShapesWorld, write_coco
 from fgdet.models.fg_clip import FGCLIP
 from fgdet.utils.checks import UserError
@@ -181,26 +181,9 @@ def _pretraining_stages(runs: Path, plan: DemoPlan, seed: int) -> list[Stage]:
 
 
 def _detector_stage(out: Path, plan: DemoPlan, seed: int) -> Stage:
-    root, checkpoint = f'{out / "data"}/', str(out / 'fg_clip')
-    options = {
-        'randomness.seed': seed,
-        'model.backbone.checkpoint': checkpoint,
-        'model.class_embeddings.checkpoint': checkpoint,
-        'train_dataloader.dataset.data_root': root,
-        'val_dataloader.dataset.data_root': root,
-        'test_dataloader.dataset.data_root': root,
-        'val_evaluator.ann_file': f'{root}annotations/val.json',
-        'test_evaluator.ann_file': f'{root}annotations/val.json',
-        'train_cfg.val_interval': 1_000_000,  # scored once, after training
-    }
     steps = plan.detector_iterations
-    return Stage(
-        'detector',
-        config_file('demo/detector.py'),
-        out / 'runs' / 'detector',
-        steps,
-        schedule_options(steps) | options,
-    )
+    options = schedule_options(steps) | scene_options(out / 'data', out / 'fg_clip', seed)
+    return Stage('detector', config_file('demo/detector.py'), out / 'runs' / 'detector', steps, options)
 
 
 def _write_scenes(folder: Path, seed: int, plan: DemoPlan, report: Callable[[float, str], None]) -> None:

@@ -78,6 +78,28 @@ def schedule_options(iterations: int) -> dict[str, Any]:
     }
 
 
+def scene_options(data: Path, checkpoint: Path, seed: int) -> dict[str, Any]:
+    """Config options that train a detector on generated scenes and score it once, at the end.
+
+    Args:
+        data: folder with ``train``, ``val`` and ``annotations``.
+        checkpoint: the tower that it stands on.
+        seed: of its training.
+    """
+    root = f'{data}/'
+    return {
+        'randomness.seed': seed,
+        'model.backbone.checkpoint': str(checkpoint),
+        'model.class_embeddings.checkpoint': str(checkpoint),
+        'train_dataloader.dataset.data_root': root,
+        'val_dataloader.dataset.data_root': root,
+        'test_dataloader.dataset.data_root': root,
+        'val_evaluator.ann_file': f'{root}annotations/val.json',
+        'test_evaluator.ann_file': f'{root}annotations/val.json',
+        'train_cfg.val_interval': 1_000_000,
+    }
+
+
 def read_scalars(work_dir: Path) -> list[dict[str, Any]]:
     """The steps that a run has logged so far, oldest first; a half-written last line is left out."""
     steps = []
