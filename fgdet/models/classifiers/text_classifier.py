@@ -54,11 +54,13 @@ class TextClassifier(nn.Module):
         if self.background_embedding is not None:
             nn.init.normal_(self.background_embedding, std=embed_dim**-0.5)
 
-    def set_classes(self, class_embeddings: Tensor) -> None:
+    def set_classes(self, class_embeddings: Tensor, is_trained: Tensor | None = None) -> None:
         """Take the classes of the following calls.
 
         Args:
             class_embeddings: (K, d), of length 1.
+            is_trained: (K,) bool, True for a class with boxes in training. A text classifier treats all alike; a
+                :class:`~fgdet.models.classifiers.linear_classifier.LinearClassifier` does not.
 
         Raises:
             ValueError: K is 0 or d is not ``embed_dim``.

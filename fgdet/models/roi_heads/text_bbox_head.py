@@ -89,7 +89,7 @@ class TextBBoxHead(ConvFCBBoxHead):
             is_trained: (K,) bool, True for a class with boxes in training.
             num_negatives: classes that compete with the others but are never reported.
         """
-        self.fc_cls.set_classes(class_embeddings)
+        self.fc_cls.set_classes(class_embeddings, is_trained)
         self.class_embeddings = class_embeddings
         self.is_trained = is_trained.to(class_embeddings.device)
         self.num_negatives = num_negatives
