@@ -16,7 +16,8 @@ def test_table__means_over_seeds_in_percent() -> None:
         dict(same, classifier='linear', seed=0, base_ap50=0.5, novel_ap50=0.0, seconds=30.0),
     ]
     rows = markdown_table(runs).splitlines()[2:]
-    assert rows == ['| DINO | text | 80.0 | 65.0 | 15.0 | 40 | 1.5 |', '| DINO | linear | 50.0 | 0.0 | 50.0 | 40 | 0.5 |']
+    assert rows[0] == '| DINO | text | 80.0 | 65.0 | 15.0 | 40 | 1.5 |'
+    assert rows[1:] == ['| DINO | linear | 50.0 | 0.0 | 50.0 | 40 | 0.5 |']
 
 
 def test_run_names__two_classifiers_for_every_head_and_seed() -> None:
