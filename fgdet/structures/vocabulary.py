@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fgdet.structures.coco_split import OV_COCO_BASE, OV_COCO_NAMES, OV_COCO_NOVEL
+from fgdet.structures.lvis_split import LVIS_V1_BASE, LVIS_V1_NAMES, LVIS_V1_RARE, LVIS_V1_SYNONYMS
 from fgdet.utils.checks import UserError, existing_file
 from fgdet.utils.files import read_json, read_text
 
@@ -170,6 +171,17 @@ class Vocabulary:
 def ov_coco_vocabulary(templates: Sequence[str] | None = None) -> Vocabulary:
     """Return the 65 classes of OV-COCO in category order with their split into 48 base and 17 novel ones."""
     return Vocabulary(OV_COCO_NAMES, base=OV_COCO_BASE, novel=OV_COCO_NOVEL, templates=templates)
+
+
+def lvis_v1_vocabulary(templates: Sequence[str] | None = None, synonyms: bool = False) -> Vocabulary:
+    """Return the 1,203 classes of LVIS v1 in category order: 866 base ones, and 337 rare ones, which are novel.
+
+    Args:
+        templates: prompts; None means the default one.
+        synonyms: whether LVIS's other words for a class count; published figures are mostly of the names alone.
+    """
+    words = LVIS_V1_SYNONYMS if synonyms else None
+    return Vocabulary(LVIS_V1_NAMES, base=LVIS_V1_BASE, novel=LVIS_V1_RARE, templates=templates, synonyms=words)
 
 
 def _strings(values: Iterable[str], field: str) -> tuple[str, ...]:
