@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,25 +18,38 @@ from fgdet.utils.files import read_json, read_text
 #: What an unnamed template means; the prompt of Radford et al., "Learning Transferable Visual Models", section 3.1.4.
 DEFAULT_TEMPLATES: tuple[str, ...] = ('a photo of a {}.',)
 
-_FILE_KEYS = ('names', 'base', 'novel', 'templates', 'synonyms')
+FREQUENCIES = ('r', 'c', 'f')
+
+_FIELDS = (
+    'names', 'base', 'novel', 'templates', 'synonyms', 'negatives', 'background', 'thresholds', 'frequency',
+    'image_prompts',
+)  # fmt: skip
 
 
 class Vocabulary:
     """What a detector is asked to find: K class names in order; a detection's label is an index into them.
 
-    A vocabulary does not change after it was made; two are equal when all five parts are.
+    A vocabulary does not change after it was made; two are equal when all parts are. All strings are stripped of
+    surrounding white space and brought to unicode's composed form (NFC), then non-empty; case counts.
 
     Args:
-        names: the K class names; stripped of surrounding white space, then non-empty and unique (case counts).
+        names: the K class names, unique.
         base: names seen in training; None means none.
         novel: names not seen in training; None means none. A name may be in neither (COCO has 15 such classes).
         templates: prompts in which every ``{}`` is replaced by a name; None means ``('a photo of a {}.',)``.
         synonyms: for some of the names, other words for the same thing. The name itself always comes first, repeats
             are dropped.
+        negatives: names that compete with the K names for a region and are never reported, such as what a class is
+            often mistaken for. They are put into the templates as names are.
+        background: whole prompts that compete likewise, such as ``'an empty wall'``; no template is put around them.
+        thresholds: for some of the names, the score below which a detection is not reported, 0..1.
+        frequency: for some of the names ``'r'``, ``'c'`` or ``'f'``: rare, common, frequent, as LVIS counts images.
+        image_prompts: for some of the names an embedding (d,) that stands in place of their words, of any length
+            above 0; it is kept at length 1 (see :mod:`fgdet.apis.image_prompts`).
 
     Raises:
-        UserError: an entry is empty, repeated, not a string, not among ``names``, in both base and novel, or a template
-            without ``{}``; the message names it.
+        UserError: an entry is empty, repeated, of another type or range, not among ``names``, in both base and novel,
+            or a template without ``{}``; the message names it.
     """
 
     def __init__(
@@ -44,6 +59,11 @@ class Vocabulary:
         novel: Iterable[str] | None = None,
         templates: Iterable[str] | None = None,
         synonyms: Mapping[str, Iterable[str]] | None = None,
+        negatives: Iterable[str] | None = None,
+        background: Iterable[str] | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        frequency: Mapping[str, str] | None = None,
+        image_prompts: Mapping[str, Any] | None = None,
     ) -> None:
         self.names = _unique_strings(names, 'names')
         if not self.names:
@@ -59,7 +79,24 @@ class Vocabulary:
         for template in self.templates:
             if '{}' not in template:
                 raise UserError(f'vocabulary templates: {template!r} has no {{}} where the name goes')
-        self.synonyms = self._checked_synonyms(synonyms or {})
+        self.synonyms = {
+            name: words
+            for name, others in self._by_name(synonyms, 'synonyms').items()
+            if (words := tuple(w for w in dict.fromkeys(_strings(others, f'synonyms of {name!r}')) if w != name))
+        }
+        self.negatives = _unique_strings(negatives or (), 'negatives')
+        asked = [name for name in self.negatives if name in set(self.names)]
+        if asked:
+            raise UserError(f'vocabulary negatives: {_listed(asked)} among the names; a name cannot be both')
+        self.background = _unique_strings(background or (), 'background')
+        self.thresholds = {n: _threshold(v, n) for n, v in self._by_name(thresholds, 'thresholds').items()}
+        self.frequency = self._by_name(frequency, 'frequency')
+        for name, letter in self.frequency.items():
+            if letter not in FREQUENCIES:
+                raise UserError(f'vocabulary frequency of {name!r}: expected r, c or f, got {letter!r}')
+        self.image_prompts = {n: _unit_vector(v, n) for n, v in self._by_name(image_prompts, 'image_prompts').items()}
+        if len({len(vector) for vector in self.image_prompts.values()}) > 1:
+            raise UserError('vocabulary image_prompts: embeddings of several lengths; take all from one model')
 
     @classmethod
     def from_text(cls, text: str) -> 'Vocabulary':
@@ -99,40 +136,65 @@ class Vocabulary:
         if isinstance(content, list):
             is_category_list = bool(content) and all(isinstance(entry, dict) for entry in content)
             return cls(_category_names(content, path) if is_category_list else content)
-        if isinstance(content, dict) and content and set(content) <= set(_FILE_KEYS):
+        if isinstance(content, dict) and content and set(content) <= set(_FIELDS):
             names = content.get('names', [*content.get('base', ()), *content.get('novel', ())])
-            return cls(names, *(content.get(key) for key in _FILE_KEYS[1:]))
+            return cls(names, *(content.get(key) for key in _FIELDS[1:]))
         raise UserError(
             f'vocabulary file {path}: expected a list of names, COCO categories, or a dict with keys among '
-            f'{", ".join(_FILE_KEYS)}'
+            f'{", ".join(_FIELDS)}'
         )
 
     @property
     def base_mask(self) -> np.ndarray:
         """(K,) bool, True where the name is a base class."""
-        return np.array([name in self.base for name in self.names], dtype=bool)
+        return self._mask(self.base)
 
     @property
     def novel_mask(self) -> np.ndarray:
         """(K,) bool, True where the name is a novel class."""
-        return np.array([name in self.novel for name in self.names], dtype=bool)
+        return self._mask(self.novel)
+
+    @property
+    def num_negatives(self) -> int:
+        """N, the negatives and the background prompts together."""
+        return len(self.negatives) + len(self.background)
+
+    def threshold_of(self, name: str, default: float) -> float:
+        """The score below which a detection of ``name`` is not reported; ``default`` where it has none of its own."""
+        return self.thresholds.get(name, default)
 
     def prompts(self, index: int) -> list[str]:
-        """Return every template filled with the name and with every synonym of class ``index``.
+        """Return the texts whose embeddings are averaged for one row: a name, then a negative, then a background.
 
-        The order is template by template, the name before its synonyms, so the length is templates x (1 + synonyms).
+        A name is every template filled with the name and with each of its synonyms: template by template, the name
+        before its synonyms, so the length is templates x (1 + synonyms). An underscore becomes a space. A negative is
+        every template, a background prompt is itself alone.
+
+        Args:
+            index: 0..K + N - 1.
         """
-        name = self.names[index]
-        words = (name, *self.synonyms.get(name, ()))
-        return [template.replace('{}', word) for template in self.templates for word in words]
+        templates = self.templates if index < len(self) + len(self.negatives) else ('{}',)
+        return [template.replace('{}', word) for template in templates for word in self.words(index)]
+
+    def words(self, index: int) -> tuple[str, ...]:
+        """What the templates are filled with for row ``index`` of K + N, see :meth:`prompts`."""
+        if index < len(self):
+            name = self.names[index]
+            words = (name, *self.synonyms.get(name, ()))
+        elif index < len(self) + len(self.negatives):
+            words = (self.negatives[index - len(self)],)
+        else:
+            return (self.background[index - len(self) - len(self.negatives)],)
+        return tuple(word.replace('_', ' ') for word in words)
 
     def content_hash(self) -> str:
-        """Return 64 hexadecimal digits that depend on all five parts and on nothing else: a key for caches."""
+        """Return 64 hexadecimal digits that depend on all parts and on nothing else: a key for caches."""
         text = json.dumps(self._parts(), ensure_ascii=True, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _parts(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in _FILE_KEYS}
+        parts = {field: getattr(self, field) for field in _FIELDS}
+        return parts | {'image_prompts': {name: vector.tolist() for name, vector in self.image_prompts.items()}}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -147,6 +209,10 @@ class Vocabulary:
         shown = ', '.join(self.names[:5]) + (', ...' if len(self) > 5 else '')
         return f'Vocabulary({len(self)} names: {shown}; {len(self.base)} base, {len(self.novel)} novel)'
 
+    def _mask(self, names: Iterable[str]) -> np.ndarray:
+        chosen = set(names)
+        return np.array([name in chosen for name in self.names], dtype=bool)
+
     def _subset(self, names: Iterable[str] | None, field: str) -> tuple[str, ...]:
         subset = () if names is None else _unique_strings(names, field)
         known = set(self.names)
@@ -155,17 +221,10 @@ class Vocabulary:
             raise UserError(f'vocabulary {field}: {_listed(unknown)} not among the {len(known)} names')
         return subset
 
-    def _checked_synonyms(self, synonyms: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
-        if not isinstance(synonyms, Mapping):
-            raise UserError(f'vocabulary synonyms: expected a dict of name to list of words, got {synonyms!r}')
-        self._subset(synonyms, 'synonyms')
-        checked = {}
-        for name, words in synonyms.items():
-            others = _strings(words, f'synonyms of {name!r}')
-            kept = tuple(word for word in dict.fromkeys(others) if word != name.strip())
-            if kept:
-                checked[name.strip()] = kept
-        return checked
+    def _by_name(self, values: Mapping[str, Any] | None, field: str) -> dict[str, Any]:
+        if not isinstance(values, Mapping | None):
+            raise UserError(f'vocabulary {field}: expected a dict by name, got {values!r}')
+        return dict(zip(self._subset(values, field), (values or {}).values(), strict=True))
 
 
 def ov_coco_vocabulary(templates: Sequence[str] | None = None) -> Vocabulary:
@@ -184,8 +243,28 @@ def lvis_v1_vocabulary(templates: Sequence[str] | None = None, synonyms: bool = 
     return Vocabulary(LVIS_V1_NAMES, base=LVIS_V1_BASE, novel=LVIS_V1_RARE, templates=templates, synonyms=words)
 
 
+def _threshold(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise UserError(f'vocabulary thresholds of {name!r}: expected a number in 0..1, got {value!r}')
+    return float(value)
+
+
+def _unit_vector(values: Any, name: str) -> np.ndarray:
+    """(d,) float32 of length 1 that cannot be written to."""
+    try:
+        vector = np.array(values, dtype=np.float32)
+    except (TypeError, ValueError):
+        vector = np.zeros(0, dtype=np.float32)
+    length = float(np.linalg.norm(vector)) if vector.ndim == 1 else 0.0
+    if not 0 < length < math.inf:
+        raise UserError(f'vocabulary image_prompts of {name!r}: expected a vector of finite numbers that are not all 0')
+    vector = vector / length if abs(length - 1) > 1e-6 else vector
+    vector.setflags(write=False)
+    return vector
+
+
 def _strings(values: Iterable[str], field: str) -> tuple[str, ...]:
-    """Return the stripped strings, refusing a bare string (which would iterate its letters) and empty entries."""
+    """The strings stripped and in NFC; refused are empty ones, and a bare string, which would iterate its letters."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise UserError(f'vocabulary {field}: expected a list of strings, got {values!r}')
     stripped = []
@@ -194,7 +273,7 @@ def _strings(values: Iterable[str], field: str) -> tuple[str, ...]:
             raise UserError(f'vocabulary {field}[{position}]: expected a string, got {value!r}')
         if not value.strip():
             raise UserError(f'vocabulary {field}[{position}]: {value!r} is empty; remove it or name a class')
-        stripped.append(value.strip())
+        stripped.append(unicodedata.normalize('NFC', value.strip()))
     return tuple(stripped)
 
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,30 @@ def test_prompts__every_template_with_every_word():
     assert vocabulary.prompts(1) == ['a cat.', 'cat of cat']
 
 
+def test_prompts__negatives_are_put_into_templates_and_backgrounds_are_not():
+    vocabulary = Vocabulary(
+        ['red_mug'], templates=['a {}.', '{}'], synonyms={'red_mug': ['tea_cup']}, negatives=['jug'], background=['a_b']
+    )
+    assert [vocabulary.prompts(index) for index in range(3)] == [
+        ['a red mug.', 'a tea cup.', 'red mug', 'tea cup'],
+        ['a jug.', 'jug'],
+        ['a_b'],
+    ]
+    assert (len(vocabulary), vocabulary.num_negatives) == (1, 2)
+
+
+def test_threshold_of__own_or_default():
+    vocabulary = Vocabulary(['cat', 'dog'], thresholds={'cat ': 1})
+    assert (vocabulary.threshold_of('cat', 0.3), vocabulary.threshold_of('dog', 0.3)) == (1.0, 0.3)
+
+
+def test_image_prompts__kept_at_length_one_and_unwritable():
+    vector = Vocabulary(['mug'], image_prompts={'mug': [3, 4]}).image_prompts['mug']
+    np.testing.assert_allclose(vector, [0.6, 0.8])
+    with pytest.raises(ValueError, match='read-only'):
+        vector[0] = 1
+
+
 def test_prompts__default_template_and_braces_in_names():
     assert Vocabulary(['{x} y']).prompts(0) == ['a photo of a {x} y.']
 
@@ -43,12 +68,17 @@ def test_equality_and_hash__depend_on_every_part():
         Vocabulary(['a', 'b'], novel=['a']),
         Vocabulary(['a', 'b'], templates=['{}']),
         Vocabulary(['a', 'b'], synonyms={'a': ['c']}),
+        Vocabulary(['a', 'b'], negatives=['c']),
+        Vocabulary(['a', 'b'], background=['c']),
+        Vocabulary(['a', 'b'], thresholds={'a': 0.5}),
+        Vocabulary(['a', 'b'], frequency={'a': 'r'}),
+        Vocabulary(['a', 'b'], image_prompts={'a': [1, 2]}),
     ]
     assert plain == Vocabulary(['a ', 'b'], base=[], templates=['a photo of a {}.'], synonyms={'a': ['a']})
     assert plain.content_hash() == Vocabulary(['a', 'b']).content_hash()
     assert hash(plain) == hash(Vocabulary(['a', 'b']))
     assert all(plain != other for other in others)
-    assert len({vocabulary.content_hash() for vocabulary in [plain, *others]}) == 6
+    assert len({vocabulary.content_hash() for vocabulary in [plain, *others]}) == 11
     assert plain != ('a', 'b')
 
 
@@ -69,6 +99,20 @@ def test_equality_and_hash__depend_on_every_part():
         ({'names': ['cat'], 'synonyms': {'dog': ['hound']}}, "synonyms: 'dog' is not among"),
         ({'names': ['cat'], 'synonyms': {'cat': ['']}}, "synonyms of 'cat'"),
         ({'names': ['cat'], 'synonyms': ['cat']}, 'synonyms: expected a dict'),
+        ({'names': ['café', 'cafe\u0301']}, r"names\[1\]: 'café' repeats names\[0\]"),
+        ({'names': ['cat'], 'negatives': ['dog', 'cat']}, "negatives: 'cat' is among the names"),
+        ({'names': ['cat'], 'negatives': 'dog'}, "negatives: expected a list of strings, got 'dog'"),
+        ({'names': ['cat'], 'background': ['a wall', 'a wall']}, r"background\[1\]: 'a wall' repeats"),
+        ({'names': ['cat'], 'thresholds': {'dog': 0.5}}, "thresholds: 'dog' is not among"),
+        ({'names': ['cat'], 'thresholds': {'cat': 1.5}}, r"thresholds of 'cat': expected a number in 0\.\.1, got 1.5"),
+        ({'names': ['cat'], 'thresholds': {'cat': True}}, "thresholds of 'cat': .* got True"),
+        ({'names': ['cat'], 'thresholds': {'cat': float('nan')}}, "thresholds of 'cat': .* got nan"),
+        ({'names': ['cat'], 'thresholds': [0.5]}, 'thresholds: expected a dict by name'),
+        ({'names': ['cat'], 'frequency': {'cat': 'x'}}, "frequency of 'cat': expected r, c or f, got 'x'"),
+        ({'names': ['cat'], 'image_prompts': {'cat': [0, 0]}}, "image_prompts of 'cat': expected a vector"),
+        ({'names': ['cat'], 'image_prompts': {'cat': [1, float('inf')]}}, "image_prompts of 'cat': expected a vector"),
+        ({'names': ['cat'], 'image_prompts': {'cat': 'x.png'}}, "image_prompts of 'cat': expected a vector"),
+        ({'names': ['a', 'b'], 'image_prompts': {'a': [1], 'b': [1, 2]}}, 'embeddings of several lengths'),
     ],
 )
 def test_vocabulary__names_the_offending_entry(arguments, message):
@@ -100,7 +144,15 @@ def test_from_file__json_forms(tmp_path, content, names):
 
 def test_from_file__all_arguments(tmp_path):
     path = tmp_path / 'names.json'
-    arguments = {'names': ['a', 'b'], 'base': ['b'], 'novel': ['a'], 'templates': ['{}'], 'synonyms': {'a': ['c']}}
+    arguments: dict[str, Any] = {
+        'names': ['a', 'b'],
+        'base': ['b'],
+        'novel': ['a'],
+        'templates': ['{}'],
+        'synonyms': {'a': ['c']},
+    }
+    arguments |= {'negatives': ['d'], 'background': ['e'], 'thresholds': {'b': 0.5}, 'frequency': {'a': 'r'}}
+    arguments |= {'image_prompts': {'a': [1.0, 2.0]}}
     path.write_text(json.dumps(arguments))
     assert Vocabulary.from_file(path) == Vocabulary(**arguments)
 

@@ -1,6 +1,7 @@
 """Names to unit vectors: the text tower inside a detector.
 
-Axes: K classes, P prompts of all classes, L tokens, d dimension shared with the image tower.
+Axes: K names, N negative and background prompts, P prompts of all of them, L tokens, d dimension shared with the image
+tower.
 """
 
 from typing import Any
@@ -14,6 +15,7 @@ from fgdet.checkpoints.loading import load_tower
 from fgdet.registry import MODELS
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.text.tokenizer import Tokenizer
+from fgdet.utils.checks import UserError
 
 #: Texts that pass the text tower at once.
 BATCH_SIZE = 256
@@ -56,12 +58,38 @@ class ClassEmbeddings(BaseModule):
             self.forget()
 
     def forward(self, vocabulary: Vocabulary) -> Tensor:
-        """Embeddings of a vocabulary, (K, d) of length 1; the same tensor again while nothing changed."""
-        if self._last is None or self._last[0] != vocabulary:
-            prompts = [tuple(vocabulary.prompts(index)) for index in range(len(vocabulary))]
-            self._encode_missing(prompts)
-            self._last = (vocabulary, torch.stack([self._by_prompts[each] for each in prompts]))
+        """Embeddings of a vocabulary, of length 1; the same tensor again while nothing changed.
+
+        Returns:
+            (K + N, d): the names, the vocabulary's image prompts among them, then its negatives, then its background.
+
+        Raises:
+            UserError: an image prompt is of another length than d.
+        """
+        if self._last is None or (self._last[0] is not vocabulary and self._last[0] != vocabulary):
+            self._last = (vocabulary, self._embed(vocabulary))
         return self._last[1]
+
+    def _embed(self, vocabulary: Vocabulary) -> Tensor:
+        number = len(vocabulary) + vocabulary.num_negatives
+        from_image = {
+            vocabulary.names.index(name): torch.from_numpy(vector.copy())
+            for name, vector in vocabulary.image_prompts.items()
+        }
+        prompts = {i: tuple(vocabulary.prompts(i)) for i in range(number) if i not in from_image}
+        self._encode_missing(list(prompts.values()))
+        weight = self.text.projection.weight
+        embeddings = torch.empty(number, len(weight), device=weight.device)  # (K + N, d)
+        for index, each in prompts.items():
+            embeddings[index] = self._by_prompts[each]
+        for index, vector in from_image.items():
+            if len(vector) != len(weight):
+                raise UserError(
+                    f'vocabulary image_prompts of {vocabulary.names[index]!r}: expected {len(weight)} numbers, as the '
+                    f'text tower gives, got {len(vector)}'
+                )
+            embeddings[index] = vector.to(embeddings)
+        return embeddings
 
     def forget(self) -> None:
         """Drop what was computed from earlier weights."""

@@ -11,6 +11,7 @@ from fgdet.models.classifiers.class_embeddings import ClassEmbeddings
 from fgdet.models.encoders.text_transformer import TextTransformer
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.text.tokenizer import Tokenizer
+from fgdet.utils.checks import UserError
 from tests.builders import tiny_clip
 
 SIZES: dict[str, Any] = dict(width=16, num_layers=1, num_heads=2, mlp_width=32, output_dim=8)
@@ -39,6 +40,23 @@ def test_forward__mean_of_unit_prompts_normalised() -> None:
     for row, prompts in zip(embeddings, (cat, mug), strict=True):
         encoded = torch.stack([module.text(Tokenizer.clip()([prompt]))[0] for prompt in prompts])
         torch.testing.assert_close(row, F.normalize(F.normalize(encoded, dim=1).mean(0), dim=0))
+
+
+def test_forward__negatives_and_background_follow_the_names_and_image_prompts_stand_in_their_place() -> None:
+    module = class_embeddings()
+    template = 'a {}.'
+    image = [3.0, 4.0, 0, 0, 0, 0, 0, 0]
+    embeddings = module(
+        Vocabulary(
+            ['red_mug', 'this', 'cat'], None, None, [template], negatives=['dog'], background=['an empty wall'],
+            image_prompts={'this': image},
+        )
+    )  # fmt: skip
+    plain = module(Vocabulary(['a red mug.', 'a cat.', 'a dog.', 'an empty wall'], templates=['{}']))
+    torch.testing.assert_close(embeddings[[0, 2, 3, 4]], plain)
+    torch.testing.assert_close(embeddings[1], torch.tensor([0.6, 0.8, 0, 0, 0, 0, 0, 0]))
+    with pytest.raises(UserError, match="image_prompts of 'this': expected 8 numbers, as the text tower gives, got 2"):
+        module(Vocabulary(['this'], image_prompts={'this': [1, 2]}))
 
 
 def test_cache__same_tensor_for_the_same_names_and_only_new_names_are_encoded() -> None:
