@@ -1,0 +1,92 @@
+"""The last step of a head against loops, mmdet's own and hand-worked values."""
+
+import pytest
+import torch
+from mmdet.models.layers import multiclass_nms
+from torch.nn.functional import cosine_similarity
+
+from fgdet.models.post_processing.region_scores import (
+    RegionScores,
+    ScoreEnsemble,
+    region_cosines,
+    select_detections,
+)
+
+NMS = dict(type='nms', iou_threshold=0.5)
+
+
+def random_regions(seed: int = 0, num: int = 40, num_classes: int = 5) -> RegionScores:
+    generator = torch.Generator().manual_seed(seed)
+    corners = torch.rand(num, 2, 2, generator=generator).mul(60).sort(dim=1).values
+    detector = torch.rand(num, num_classes, generator=generator)
+    return RegionScores(corners.flatten(1), detector, torch.rand(num, num_classes, generator=generator) * 2 - 1)
+
+
+def test_select__as_mmdet() -> None:
+    boxes, scores, _ = random_regions()
+    theirs, labels = multiclass_nms(boxes, torch.cat([scores, torch.zeros(40, 1)], dim=1), 0.3, NMS, 50)
+    found = select_detections(boxes, scores, 0.3, NMS, 50)
+    torch.testing.assert_close(found, (theirs[:, :4], theirs[:, 4], labels))
+
+
+def test_select__classes_do_not_touch_each_other() -> None:
+    boxes, scores, _ = random_regions()
+    together = select_detections(boxes, scores, 0.3, NMS, -1)
+    for label in range(5):
+        alone = select_detections(boxes, scores.where(torch.arange(5) == label, 0), 0.3, NMS, -1)
+        mine = together[2] == label
+        assert torch.equal(alone[0], together[0][mine])
+        assert torch.equal(alone[1], together[1][mine])
+
+
+def test_select__class_agnostic_and_no_suppression() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
+    scores = torch.tensor([[0.9, 0.0], [0.3, 0.8], [0.0, 0.1]])
+    agnostic = select_detections(boxes, scores, 0.05, dict(NMS, class_agnostic=True), 10)
+    torch.testing.assert_close(agnostic[1], torch.tensor([0.9, 0.1]))
+    everything = select_detections(boxes, scores, 0.0, None, 3)
+    torch.testing.assert_close(everything[1], torch.tensor([0.9, 0.8, 0.3]))
+    assert everything[2].tolist() == [0, 1, 0]
+    for nms in (NMS, None):
+        assert [len(each) for each in select_detections(boxes[:0], scores[:0], 0.05, nms, 10)] == [0, 0, 0]
+
+
+def test_ensemble__a_loop_over_regions_and_classes() -> None:
+    regions, is_trained = random_regions(), torch.tensor([True, False, True, False, False])
+    settings = dict(
+        score_thr=0.2, nms=None, max_per_img=1000, score_ensemble=dict(alpha=0.2, beta=0.6, temperature=0.1)
+    )
+    (found,) = ScoreEnsemble()([regions], is_trained, 1, settings, [dict(scale_factor=(2.0, 4.0))], rescale=True)
+    assert regions.cosines is not None
+    expected = []
+    for box, p, cosine in zip(regions.boxes.double(), regions.detector.double(), regions.cosines.double(), strict=True):
+        q = (cosine / 0.1).exp() / (cosine / 0.1).exp().sum()
+        weight = [0.2, 0.6, 0.2, 0.6, 0.6]
+        fused = [float(p[k] ** (1 - weight[k]) * q[k] ** weight[k]) for k in range(5)]
+        rescaled = (box / torch.tensor([2, 4, 2, 4])).tolist()
+        expected += [(fused[k], k, *rescaled) for k in range(4) if fused[k] > 0.2 and fused[k] >= fused[4]]
+    expected.sort(reverse=True)
+    ours = torch.cat([found.scores[:, None], found.labels[:, None], found.bboxes], dim=1)
+    torch.testing.assert_close(ours, torch.tensor(expected))
+
+
+def test_ensemble__without_weights_and_without_regions() -> None:
+    regions = random_regions()._replace(cosines=None)
+    settings = dict(score_thr=0.5, nms=NMS, max_per_img=10)
+    (found,) = ScoreEnsemble()([regions], torch.ones(5, dtype=torch.bool), 0, settings, [{}], rescale=False)
+    assert found.scores[0] == regions.detector.max()
+    empty = RegionScores(*(each[:0] for each in random_regions() if each is not None))
+    weights = dict(settings, score_ensemble=dict(alpha=0.2, beta=0.4, temperature=0.01))
+    (found,) = ScoreEnsemble()([empty], torch.ones(5, dtype=torch.bool), 2, weights, [{}], rescale=False)
+    assert found.bboxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize('counts', [(3, 0), (1, 2)])
+def test_region_cosines__of_constant_regions(counts: tuple[int, int]) -> None:
+    # A map that is constant in each image pools to that constant, whatever the box.
+    features, classes = torch.randn(2, 4), torch.nn.functional.normalize(torch.randn(3, 4), dim=1)
+    dense = features[:, :, None, None].expand(2, 4, 6, 8)
+    boxes = [torch.tensor([[8.0, 8, 40, 30]]).repeat(count, 1) for count in counts]
+    for cosines, feature, count in zip(region_cosines(dense, boxes, classes, (48, 64)), features, counts, strict=True):
+        expected = cosine_similarity(feature[None, None], classes[None], dim=2).expand(count, 3)
+        torch.testing.assert_close(cosines, expected)
