@@ -38,9 +38,16 @@ class VisionTransformer(nn.Module):
         output_dim: channels d of the space shared with the text tower.
         gradient_checkpointing: keep only the blocks' inputs for the backward pass and compute the rest again.
         activation: ``quick_gelu`` as OpenAI's CLIP and FG-CLIP, or ``gelu`` as most of open_clip's own weights.
+        window_size: side in patches of the windows in which attention stays, for inputs much larger than the native
+            size (ViTDet, arXiv 2203.16527, section 3; 14 there); the class token sees and is seen by every patch, and
+            windows at the border end where the map ends. None: attention is global everywhere. The weights are the
+            same either way; the features are not, where the map is larger than a window.
+        global_blocks: blocks whose attention stays global all the same, 0 for the first; None with windows: the last
+            of each quarter of the blocks, as in ViTDet. The dense path has no attention in the last block anyway.
 
     Raises:
-        ValueError: ``patch_size`` does not divide ``image_size``.
+        ValueError: ``patch_size`` does not divide ``image_size``; the window is below 1, a global block does not exist,
+            or global blocks are named without windows.
     """
 
     def __init__(
@@ -54,10 +61,16 @@ class VisionTransformer(nn.Module):
         output_dim: int = 512,
         gradient_checkpointing: bool = False,
         activation: str = 'quick_gelu',
+        window_size: int | None = None,
+        global_blocks: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if image_size % patch_size:
             raise ValueError(f'patch_size must divide image_size, got image_size={image_size}, patch_size={patch_size}')
+        if window_size is not None and window_size < 1:
+            raise ValueError(f'window_size: expected at least 1 patch, or None for global attention, got {window_size}')
+        if window_size is None and global_blocks is not None:
+            raise ValueError('global_blocks: without window_size every block is global; leave it out, or give a window')
         self.image_size = image_size
         self.patch_size = patch_size
         self.width = width
@@ -67,6 +80,9 @@ class VisionTransformer(nn.Module):
         self.output_dim = output_dim
         self.gradient_checkpointing = gradient_checkpointing
         self.activation = activation
+        self.window_size = window_size
+        last_of_quarters = [(i + 1) * num_layers // 4 - 1 for i in range(4) if (i + 1) * num_layers >= 4]
+        self.global_blocks = self._resolve(last_of_quarters if global_blocks is None else global_blocks)
 
         self.class_embedding = nn.Parameter(torch.empty(width))
         self.patch_embedding = nn.Conv2d(3, width, patch_size, stride=patch_size, bias=False)
@@ -129,27 +145,42 @@ class VisionTransformer(nn.Module):
         wanted = self._resolve(indices)
         tokens, size_hw = self.embed(pixels)
         outputs: dict[int, Tensor] = {}
-        for i, block in enumerate(self.blocks[:-1]):
-            tokens = self._run(block, tokens)
+        last = self.num_layers - 1
+        for i in range(last if dense or pooled else min(last, max(wanted, default=-1) + 1)):
+            tokens = self.run_block(i, tokens, size_hw)
             if i in wanted:
                 outputs[i] = tokens
-        last = self.num_layers - 1
         if last in wanted:
-            outputs[last] = self._run(self.blocks[last], tokens)
+            outputs[last] = self.run_block(last, tokens, size_hw)
         features = self._last(tokens, dense, pooled, patches) if dense or pooled else tokens
         return VisionFeatures(
             pooled=features[:, 0] if pooled else None,
-            dense=_to_map(features[:, int(pooled) :], size_hw) if dense else None,
-            intermediates=[_to_map(outputs[i][:, 1:], size_hw) for i in wanted],
+            dense=tokens_to_map(features[:, int(pooled) :], size_hw) if dense else None,
+            intermediates=[tokens_to_map(outputs[i][:, 1:], size_hw) for i in wanted],
         )
 
     def embed(self, pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Tokens that enter the first block, (B, L, D), and their grid (h, w)."""
         patches = self.patch_embedding(pixels)  # (B, D, h, w)
         size_hw = (patches.shape[-2], patches.shape[-1])
-        class_token = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        class_token = self.class_embedding.to(patches.dtype).expand(patches.shape[0], 1, -1)
         tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1)  # (B, L, D)
         return self.pre_norm(tokens + interpolate_grid(self.position_embedding, size_hw)), size_hw
+
+    def run_block(
+        self, index: int, tokens: Tensor, size_hw: tuple[int, int], block: TransformerBlock | None = None
+    ) -> Tensor:
+        """Block ``index`` on tokens of a grid (h, w), or another block in its place: (B, L, D) -> same."""
+        module = self.blocks[index] if block is None else block
+        if self.window_size is None or index in self.global_blocks or self.window_size >= max(size_hw):
+            return self._run(module, tokens)
+        return self._run(module.forward_windows, tokens, size_hw, self.window_size)
+
+    def dense_map(self, tokens: Tensor, size_hw: tuple[int, int], block: TransformerBlock | None = None) -> Tensor:
+        """The dense map (B, d, h, w) of the tokens (B, L, D) that enter the last block, or another in its place."""
+        module = self.blocks[-1] if block is None else block
+        patches = self._run(module.forward_without_attention, tokens[:, 1:])
+        return tokens_to_map(self.projection(self.post_norm(patches)), size_hw)
 
     def _last(self, tokens: Tensor, dense: bool, pooled: bool, patches: Tensor | None) -> Tensor:
         """The last block and the projection for the tokens that are needed: class token, patches, or both, in order.
@@ -183,5 +214,6 @@ class VisionTransformer(nn.Module):
         return [i % self.num_layers for i in indices]
 
 
-def _to_map(tokens: Tensor, size_hw: tuple[int, int]) -> Tensor:
+def tokens_to_map(tokens: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Tokens row by row as a map, not copied."""
     return tokens.transpose(1, 2).unflatten(2, size_hw)  # (B, h * w, C) -> (B, C, h, w)

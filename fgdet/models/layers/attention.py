@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fgdet.ops.window_attention import window_attention
+
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention with one fused projection to queries, keys and values.
@@ -29,8 +31,17 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, causal: bool = False) -> Tensor:
         """Mix tokens: ``x`` (N, L, D) -> (N, L, D). With ``causal`` a token sees itself and those before it."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)  # 3 x (N, H, L, D/H)
+        q, k, v = self._heads(x)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return self.out(mixed.transpose(1, 2).flatten(2))  # (N, L, D)
+
+    def forward_windows(self, x: Tensor, size_hw: tuple[int, int], window: int) -> Tensor:
+        """Mix a class token and a map within windows, (N, 1 + h * w, D) -> same.
+
+        See :func:`~fgdet.ops.window_attention.window_attention`.
+        """
+        q, k, v = self._heads(x)
+        mixed = window_attention(q, k, v, size_hw, window)
         return self.out(mixed.transpose(1, 2).flatten(2))  # (N, L, D)
 
     def queries(self, x: Tensor) -> Tensor:
@@ -54,6 +65,11 @@ class SelfAttention(nn.Module):
         heads = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (self.queries(x[:, :1]), k, v))
         first = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)  # (N, 1, D)
         return torch.cat([first, v[:, 1:]], dim=1) if others else first
+
+    def _heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (N, H, L, D/H)."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return q, k, v
 
     def _project(self, x: Tensor, start: int, stop: int) -> Tensor:
         part = slice(start * x.shape[-1], stop * x.shape[-1])

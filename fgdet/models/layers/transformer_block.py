@@ -37,6 +37,11 @@ class TransformerBlock(nn.Module):
         x = x + self.attention(self.norm1(x), causal=causal)
         return x + self.mlp(self.norm2(x))
 
+    def forward_windows(self, x: Tensor, size_hw: tuple[int, int], window: int) -> Tensor:
+        """The block with attention within windows of a map, a class token before it: (N, 1 + h * w, D) -> same."""
+        x = x + self.attention.forward_windows(self.norm1(x), size_hw, window)
+        return x + self.mlp(self.norm2(x))
+
     def forward_without_attention(self, x: Tensor) -> Tensor:
         """The block with each token attending to itself alone, (N, L, D) -> same (FG-CLIP, arXiv 2505.05071, 3.2).
 

@@ -146,3 +146,66 @@ def test_position_table__native_size_is_the_parameter_itself(encoder: VisionTran
 def test_sizes__patch_must_divide_the_image() -> None:
     with pytest.raises(ValueError, match='image_size=30, patch_size=8'):
         VisionTransformer(**(TINY_VISION | dict(image_size=30)))
+
+
+def windowed(**options: object) -> VisionTransformer:
+    torch.manual_seed(0)
+    return VisionTransformer(**(TINY_VISION | dict(num_layers=4) | options)).double()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize('checkpointing', [False, True])
+def test_windows__equal_a_loop_over_windows(checkpointing: bool) -> None:
+    encoder = windowed(window_size=2, global_blocks=(1,), gradient_checkpointing=checkpointing)
+    pixels = torch.randn(1, 3, 24, 40, dtype=torch.float64)  # 3 x 5 patches: windows of 2, 2, 1 in a row
+    _, dense, maps = encoder.forward_intermediates(pixels, indices=range(4))
+    hidden = encoder.embed(pixels)[0][0]  # (16, D)
+    before_last = hidden
+    for index, block in enumerate(encoder.blocks):
+        before_last = hidden
+        if index == 1:
+            hidden = naive.block_output(block, hidden)
+        else:
+            whole = naive.block_output(block, hidden)  # right for the class token, which sees everything
+            hidden = torch.cat([whole[:1], torch.zeros_like(hidden[1:])])
+            for top in range(0, 3, 2):
+                for left in range(0, 5, 2):
+                    patches = [
+                        1 + y * 5 + x for y in range(top, min(top + 2, 3)) for x in range(left, min(left + 2, 5))
+                    ]
+                    hidden[patches] = naive.block_output(block, before_last[[0, *patches]])[1:]
+        torch.testing.assert_close(rows(maps[index])[0], hidden[1:], rtol=0, atol=1e-10)
+    expected = naive.block_output_without_attention(encoder.blocks[-1], before_last[1:])
+    expected = encoder.projection(encoder.post_norm(expected))
+    torch.testing.assert_close(rows(dense)[0], expected, rtol=0, atol=1e-10)
+
+
+def test_windows__as_large_as_the_map_change_nothing() -> None:
+    pixels = torch.randn(2, 3, 24, 40, dtype=torch.float64)
+    expected = windowed().forward_intermediates(pixels, range(4), pooled=True)
+    for options in (dict(window_size=5, global_blocks=()), dict(window_size=1, global_blocks=range(4))):
+        given = windowed(**options).forward_intermediates(pixels, range(4), pooled=True)
+        for ours, theirs in zip(given.intermediates, expected.intermediates, strict=True):
+            assert torch.equal(ours, theirs)
+        assert torch.equal(given.dense, expected.dense) and torch.equal(given.pooled, expected.pooled)
+
+
+@pytest.mark.parametrize(('num_layers', 'expected'), [(12, [2, 5, 8, 11]), (24, [5, 11, 17, 23]), (3, [0, 1, 2])])
+def test_windows__global_blocks_are_the_last_of_each_quarter(num_layers: int, expected: list[int]) -> None:
+    encoder = VisionTransformer(**(TINY_VISION | dict(num_layers=num_layers)), window_size=14)
+    assert encoder.global_blocks == expected
+
+
+def test_windows__refuse_what_makes_no_sense() -> None:
+    with pytest.raises(ValueError, match='window_size: expected at least 1 patch, or None for global attention, got 0'):
+        VisionTransformer(**TINY_VISION, window_size=0)
+    with pytest.raises(ValueError, match='global_blocks: without window_size every block is global'):
+        VisionTransformer(**TINY_VISION, global_blocks=(1,))
+    with pytest.raises(ValueError, match='block index 2 is out of range for 2 blocks'):
+        VisionTransformer(**TINY_VISION, window_size=7, global_blocks=(2,))
+
+
+def test_intermediates__blocks_that_lead_to_none_are_not_run(encoder: VisionTransformer) -> None:
+    pixels = torch.randn(1, 3, 32, 32)
+    expected = encoder.forward_intermediates(pixels, (0,)).intermediates[0]
+    encoder.blocks[1] = None  # type: ignore[assignment]
+    assert torch.equal(encoder.forward_intermediates(pixels, (0,), dense=False).intermediates[0], expected)
