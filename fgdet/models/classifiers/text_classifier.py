@@ -79,7 +79,7 @@ class TextClassifier(nn.Module):
         Raises:
             ValueError: no classes were set.
         """
-        if not len(self.class_embeddings):
+        if not self.class_embeddings.shape[0]:
             raise ValueError('the classifier has no classes yet; call set_classes first')
         projected = self.projection(features)
         with torch.autocast(features.device.type, enabled=False):
