@@ -1,6 +1,6 @@
 """Average precision of open-vocabulary detections in COCO's way, apart for base and for novel classes.
 
-Axis letters: T thresholds of overlap, R recall points, K classes.
+Axis letters: T thresholds of overlap, R recall points, K classes, A ranges of area.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,9 @@ from fgdet.utils.checks import UserError
 
 #: COCO counts the 100 best detections of a class in an image.
 MAX_DETECTIONS = 100
+
+#: What a measurement over A ranges of area is of, in order: below 32 x 32 pixels, up to 96 x 96, above.
+AREAS = ('all', 'small', 'medium', 'large')
 
 
 def evaluate_ov_coco(
@@ -49,7 +52,7 @@ def evaluate_ov_coco(
     groups = {'base': vocabulary.base_mask, 'novel': vocabulary.novel_mask, 'all': np.ones(len(vocabulary), dtype=bool)}
     for metric, values in (('ap50', ap50), ('ap', ap)):
         for group, mask in groups.items():
-            scores[f'{group}_{metric}'] = _mean_of_known(values[mask])
+            scores[f'{group}_{metric}'] = mean_of_known(values[mask])
     for group, mask in groups.items():
         scores[f'{group}_classes_with_gt'] = int(np.count_nonzero(~np.isnan(ap50[mask])))
     return scores
@@ -75,6 +78,68 @@ def class_average_precisions(
     Raises:
         UserError: a prediction is malformed or names an image or a category that the annotations do not have.
     """
+    precision, _ = precision_and_recall(annotations, predictions, category_ids, iou_type, num_areas=1)
+    return precision[0, :, :, 0].mean(axis=0), precision[..., 0].mean(axis=(0, 1))
+
+
+def evaluate_coco(
+    annotations: dict[str, Any],
+    predictions: Sequence[dict[str, Any]],
+    category_ids: Sequence[int],
+    iou_type: str = 'bbox',
+) -> dict[str, float]:
+    """Score detections in COCO's way, without a split.
+
+    Args:
+        annotations: a COCO-form dict. It is not changed.
+        predictions: a COCO result list. It is not changed.
+        category_ids: the categories that count.
+        iou_type: ``'bbox'`` or ``'segm'``.
+
+    Returns:
+        ``AP, AP50, AP75, APs, APm, APl`` as fractions, the means over the classes that have ground truth of that size;
+        NaN where none has.
+
+    Raises:
+        UserError: a prediction is malformed or names an image or a category that the annotations do not have.
+    """
+    precision, _ = precision_and_recall(annotations, predictions, category_ids, iou_type)
+    return {'AP': mean_of_known(precision[..., 0])} | average_precisions(precision)
+
+
+def average_precisions(precision: np.ndarray) -> dict[str, float]:
+    """Return ``AP50, AP75, APs, APm, APl`` of a (T, R, K, A) precision over ten thresholds and four ranges of area."""
+    scores = {'AP50': mean_of_known(precision[0, ..., 0]), 'AP75': mean_of_known(precision[5, ..., 0])}
+    return scores | {f'AP{area[0]}': mean_of_known(precision[..., i]) for i, area in enumerate(AREAS) if i}
+
+
+def precision_and_recall(
+    annotations: dict[str, Any],
+    predictions: Sequence[dict[str, Any]],
+    category_ids: Sequence[int],
+    iou_type: str = 'bbox',
+    max_detections: int = MAX_DETECTIONS,
+    num_areas: int = len(AREAS),
+    lvis_style: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Match detections with ground truth at overlaps of 0.5, 0.55 ... 0.95.
+
+    Args:
+        annotations: a COCO-form dict.
+        predictions: a COCO result list.
+        category_ids: the K categories, in the order of the result.
+        iou_type: ``'bbox'`` or ``'segm'``.
+        max_detections: how many of a class count in an image.
+        num_areas: A, the first so many of ``AREAS``.
+        lvis_style: judge by what an image was looked through for: LVIS's ``neg_category_ids`` and
+            ``not_exhaustive_category_ids``.
+
+    Returns:
+        precision at 101 recalls, (T, R, K, A), and the largest recall, (T, K, A); NaN without ground truth.
+
+    Raises:
+        UserError: a prediction is malformed or names an image or a category that the annotations do not have.
+    """
     check_iou_type(iou_type)
     validate_results(
         predictions,
@@ -85,17 +150,17 @@ def class_average_precisions(
     wanted = set(category_ids)
     ground_truth = _ground_truth(annotations, wanted, iou_type)
     entries = [_shape_only(entry, iou_type) for entry in predictions if entry['category_id'] in wanted]
-    evaluation = COCOeval_faster(ground_truth, ground_truth.loadRes(entries), iou_type, print_function=_silent)
+    found = ground_truth.loadRes(entries)
+    evaluation = COCOeval_faster(ground_truth, found, iou_type, print_function=_silent, lvis_style=lvis_style)
     evaluation.params.catIds = sorted(wanted)
-    evaluation.params.maxDets = [MAX_DETECTIONS]
-    evaluation.params.areaRng = evaluation.params.areaRng[:1]
-    evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:1]
+    evaluation.params.maxDets = [max_detections]
+    evaluation.params.areaRng = evaluation.params.areaRng[:num_areas]
+    evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:num_areas]
     evaluation.evaluate()
     evaluation.accumulate()
-    precision = evaluation.eval['precision'][:, :, :, 0, 0]  # (T, R, K), -1 without ground truth
-    precision = np.where(precision < 0, np.nan, precision)
     order = [evaluation.params.catIds.index(category_id) for category_id in category_ids]
-    return precision[0].mean(axis=0)[order], precision.mean(axis=(0, 1))[order]
+    precision, recall = (evaluation.eval[key][..., 0][..., order, :] for key in ('precision', 'recall'))  # -1: none
+    return np.where(precision < 0, np.nan, precision), np.where(recall < 0, np.nan, recall)
 
 
 def category_ids_of(names: Sequence[str], categories: Sequence[dict[str, Any]]) -> list[int]:
@@ -150,7 +215,8 @@ def _shape_only(entry: dict[str, Any], iou_type: str) -> dict[str, Any]:
     return {field: entry[field] for field in ('image_id', 'category_id', 'score', shape_field)}
 
 
-def _mean_of_known(values: np.ndarray) -> float:
+def mean_of_known(values: np.ndarray) -> float:
+    """Return the mean of what is not NaN, or NaN where nothing is."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float('nan')
 

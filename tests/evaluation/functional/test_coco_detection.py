@@ -10,7 +10,7 @@ from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from fgdet.evaluation.functional.coco_detection import class_average_precisions, evaluate_ov_coco
+from fgdet.evaluation.functional.coco_detection import class_average_precisions, evaluate_coco, evaluate_ov_coco
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
 
@@ -189,3 +189,21 @@ def test_evaluate_ov_coco__refuses_unknown_names_and_ids():
         evaluate_ov_coco(doubled, [], Vocabulary(['class 3']))
     with pytest.raises(UserError, match="no 'segmentation'"):
         evaluate_ov_coco(annotations, [], Vocabulary(['class 3']), 'segm')
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+def test_evaluate_coco__equals_pycocotools(seed):
+    annotations, predictions = _scene(seed)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = copy.deepcopy(annotations)
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(copy.deepcopy(predictions)), 'bbox')
+        evaluation.params.catIds = CATEGORY_IDS
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    scores = evaluate_coco(annotations, predictions, CATEGORY_IDS)
+    assert list(scores) == ['AP', 'AP50', 'AP75', 'APs', 'APm', 'APl']
+    expected = np.where(evaluation.stats[:6] < 0, np.nan, evaluation.stats[:6])
+    np.testing.assert_allclose(list(scores.values()), expected, atol=1e-9)

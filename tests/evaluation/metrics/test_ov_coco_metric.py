@@ -85,6 +85,16 @@ def test_metric__takes_any_split_and_masks(tmp_path, iou_type):
     assert np.isnan(scores['ov_coco/base_ap50'])
 
 
+@pytest.mark.parametrize(('annotated_images_only', 'expected'), [(False, 0.5), (True, 1.0)])
+def test_metric__images_without_an_object_of_the_split_count_or_not(tmp_path, annotated_images_only, expected):
+    ann_file, _ = _tiny_file(tmp_path)
+    config = {'type': 'fgdet.OVCocoMetric', 'ann_file': ann_file, 'novel': ['mug']}
+    metric = METRICS.build({**config, 'annotated_images_only': annotated_images_only})
+    metric.dataset_meta = {'classes': ('cat', 'mug')}
+    metric.process({}, [_one_sample(4), _one_sample(5, scores=torch.tensor([0.9]))])
+    assert metric.evaluate(size=2)['ov_coco/novel_ap50'] == pytest.approx(expected)
+
+
 def test_metric__image_that_came_twice_counts_once(tmp_path):
     ann_file, _ = _tiny_file(tmp_path)
     config = {'type': 'fgdet.OVCocoMetric', 'ann_file': ann_file, 'novel': ['mug'], 'outfile': f'{tmp_path}/out.json'}
