@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
-from mmcv.ops import batched_nms
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from fgdet.models.post_processing.class_suppression import suppress
 from fgdet.models.post_processing.negative_prompts import without_negatives
 from fgdet.models.post_processing.score_ensemble import ensemble_scores
 from fgdet.ops.roi_align import region_pool
@@ -55,8 +55,9 @@ class ScoreEnsemble(nn.Module):
             regions: of each image.
             is_trained: (K,) bool, True for a class with boxes in training.
             num_negatives: how many of the last classes compete but are never reported.
-            test_cfg: ``score_thr`` (detections are above it), ``nms`` (mmcv's config with ``class_agnostic`` if wished;
-                None or absent: no suppression, as for a DINO), ``max_per_img``, and ``score_ensemble`` with ``alpha``,
+            test_cfg: ``score_thr`` (detections are above it), ``nms`` (mmcv's config; None or absent: no suppression,
+                as for DINO), ``class_agnostic_nms`` (True: a box suppresses worse ones of every class, so that a place
+                has one name; absent: of its own class), ``max_per_img``, and ``score_ensemble`` with ``alpha``,
                 ``beta`` and ``temperature`` (None or absent: the head's own scores).
             batch_img_metas: for each image its ``scale_factor`` (w, h), looked at with ``rescale`` only.
             rescale: return boxes in pixels of the original image.
@@ -70,14 +71,15 @@ class ScoreEnsemble(nn.Module):
             boxes = each.boxes
             if rescale:
                 boxes = boxes / boxes.new_tensor(meta['scale_factor']).repeat(2)
-            found = select_detections(
+            found, found_scores, labels = suppress(
                 boxes,
                 without_negatives(scores, num_negatives),
-                test_cfg['score_thr'],
+                test_cfg.get('score_thr', 0.0),
                 test_cfg.get('nms'),
                 test_cfg['max_per_img'],
+                test_cfg.get('class_agnostic_nms', False),
             )
-            results.append(InstanceData(bboxes=found[0], scores=found[1], labels=found[2]))
+            results.append(InstanceData(bboxes=found, scores=found_scores, labels=labels))
         return results
 
 
@@ -107,38 +109,3 @@ def region_cosines(
     features = region_pool(dense, list(boxes), spatial_scale=dense.shape[-1] / input_hw[1])[..., 0, 0]  # (sum N, d)
     cosines = F.normalize(features.float(), dim=1) @ class_embeddings.float().T
     return cosines.split([len(each) for each in boxes])
-
-
-def select_detections(
-    boxes: Tensor, scores: Tensor, score_thr: float, nms: Mapping[str, Any] | None, max_per_img: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The best pairs of a region and a class, suppressed class by class.
-
-    What is kept of one class does not depend on the scores of another, but for the limit ``max_per_img``.
-
-    Args:
-        boxes: (N, 4) xyxy.
-        scores: (N, K).
-        score_thr: pairs must be above.
-        nms: mmcv's config, such as ``dict(type='nms', iou_threshold=0.5)``; with ``class_agnostic=True`` classes
-            suppress each other; None: all pairs stay.
-        max_per_img: at most so many pairs are kept; below 0, all.
-
-    Returns:
-        boxes (M, 4), scores (M,) from the highest on, and labels (M,).
-    """
-    flat, limit = scores.flatten(), max_per_img if max_per_img >= 0 else scores.numel()  # (N * K,)
-    chosen = (flat > score_thr).nonzero()[:, 0]
-    if not nms:
-        order = flat[chosen].sort(descending=True, stable=True).indices[:limit]
-        kept, kept_scores = chosen[order], flat[chosen[order]]
-    elif not len(chosen):
-        kept, kept_scores = chosen, flat[chosen]
-    else:
-        region, labels = chosen // scores.shape[1], chosen % scores.shape[1]
-        candidates = boxes[region]
-        if not nms.get('class_agnostic', False):  # boxes of different classes are moved apart
-            candidates = candidates + (labels * (boxes.max() + 1))[:, None]
-        found, order = batched_nms(candidates, flat[chosen], labels, dict(nms, class_agnostic=True))
-        kept, kept_scores = chosen[order[:limit]], found[:limit, 4]
-    return boxes[kept // scores.shape[1]], kept_scores, kept % scores.shape[1]

@@ -1,15 +1,13 @@
-"""The last step of a head against loops, mmdet's own and hand-worked values."""
+"""The last step of a head against loops and hand-worked values."""
 
 import pytest
 import torch
-from mmdet.models.layers import multiclass_nms
 from torch.nn.functional import cosine_similarity
 
 from fgdet.models.post_processing.region_scores import (
     RegionScores,
     ScoreEnsemble,
     region_cosines,
-    select_detections,
 )
 
 NMS = dict(type='nms', iou_threshold=0.5)
@@ -20,35 +18,6 @@ def random_regions(seed: int = 0, num: int = 40, num_classes: int = 5) -> Region
     corners = torch.rand(num, 2, 2, generator=generator).mul(60).sort(dim=1).values
     detector = torch.rand(num, num_classes, generator=generator)
     return RegionScores(corners.flatten(1), detector, torch.rand(num, num_classes, generator=generator) * 2 - 1)
-
-
-def test_select__as_mmdet() -> None:
-    boxes, scores, _ = random_regions()
-    theirs, labels = multiclass_nms(boxes, torch.cat([scores, torch.zeros(40, 1)], dim=1), 0.3, NMS, 50)
-    found = select_detections(boxes, scores, 0.3, NMS, 50)
-    torch.testing.assert_close(found, (theirs[:, :4], theirs[:, 4], labels))
-
-
-def test_select__classes_do_not_touch_each_other() -> None:
-    boxes, scores, _ = random_regions()
-    together = select_detections(boxes, scores, 0.3, NMS, -1)
-    for label in range(5):
-        alone = select_detections(boxes, scores.where(torch.arange(5) == label, 0), 0.3, NMS, -1)
-        mine = together[2] == label
-        assert torch.equal(alone[0], together[0][mine])
-        assert torch.equal(alone[1], together[1][mine])
-
-
-def test_select__class_agnostic_and_no_suppression() -> None:
-    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
-    scores = torch.tensor([[0.9, 0.0], [0.3, 0.8], [0.0, 0.1]])
-    agnostic = select_detections(boxes, scores, 0.05, dict(NMS, class_agnostic=True), 10)
-    torch.testing.assert_close(agnostic[1], torch.tensor([0.9, 0.1]))
-    everything = select_detections(boxes, scores, 0.0, None, 3)
-    torch.testing.assert_close(everything[1], torch.tensor([0.9, 0.8, 0.3]))
-    assert everything[2].tolist() == [0, 1, 0]
-    for nms in (NMS, None):
-        assert [len(each) for each in select_detections(boxes[:0], scores[:0], 0.05, nms, 10)] == [0, 0, 0]
 
 
 def test_ensemble__a_loop_over_regions_and_classes() -> None:
@@ -70,14 +39,32 @@ def test_ensemble__a_loop_over_regions_and_classes() -> None:
     torch.testing.assert_close(ours, torch.tensor(expected))
 
 
-def test_ensemble__without_weights_and_without_regions() -> None:
-    regions = random_regions()._replace(cosines=None)
-    settings = dict(score_thr=0.5, nms=NMS, max_per_img=10)
-    (found,) = ScoreEnsemble()([regions], torch.ones(5, dtype=torch.bool), 0, settings, [{}], rescale=False)
-    assert found.scores[0] == regions.detector.max()
-    empty = RegionScores(*(each[:0] for each in random_regions() if each is not None))
-    weights = dict(settings, score_ensemble=dict(alpha=0.2, beta=0.4, temperature=0.01))
-    (found,) = ScoreEnsemble()([empty], torch.ones(5, dtype=torch.bool), 2, weights, [{}], rescale=False)
+def test_ensemble__classes_do_not_touch_each_other() -> None:
+    regions, is_trained = random_regions()._replace(cosines=None), torch.ones(5, dtype=torch.bool)
+    settings = dict(score_thr=0.3, nms=NMS, max_per_img=1000)
+    (together,) = ScoreEnsemble()([regions], is_trained, 0, settings, [{}], rescale=False)
+    for label in range(5):
+        only = regions._replace(detector=regions.detector.where(torch.arange(5) == label, 0))
+        (alone,) = ScoreEnsemble()([only], is_trained, 0, settings, [{}], rescale=False)
+        mine = together[together.labels == label]
+        assert torch.equal(alone.bboxes, mine.bboxes)
+        assert torch.equal(alone.scores, mine.scores)
+
+
+def test_ensemble__a_box_of_one_class_alone() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
+    regions = RegionScores(boxes, torch.tensor([[0.9, 0.0], [0.3, 0.8], [0.0, 0.1]]), None)
+    settings = dict(score_thr=0.05, nms=NMS, max_per_img=10, class_agnostic_nms=True)
+    (found,) = ScoreEnsemble()([regions], torch.ones(2, dtype=torch.bool), 0, settings, [{}], rescale=False)
+    torch.testing.assert_close(found.scores, torch.tensor([0.9, 0.1]))
+
+
+@pytest.mark.parametrize('nms', [NMS, None])
+def test_ensemble__no_regions(nms: dict | None) -> None:
+    empty = RegionScores(torch.zeros(0, 4), torch.zeros(0, 5), torch.zeros(0, 5))
+    weights = dict(alpha=0.2, beta=0.4, temperature=0.01)
+    settings = dict(score_thr=0.1, nms=nms, max_per_img=10, score_ensemble=weights)
+    (found,) = ScoreEnsemble()([empty], torch.ones(5, dtype=torch.bool), 2, settings, [{}], rescale=False)
     assert found.bboxes.shape == (0, 4)
 
 
