@@ -32,7 +32,7 @@ def detector_config() -> Config:
     config.model.roi_head.bbox_roi_extractor.out_channels = 16
     config.model.roi_head.bbox_head.update(in_channels=16, conv_out_channels=16, fc_out_channels=16)
     config.model.roi_head.bbox_head.classifier.embed_dim = 16
-    config.model.vocabulary = dict(names=NAMES, base=BASE, novel=NOVEL)
+    config.model.vocabulary = dict(names=NAMES, base=BASE, novel=NOVEL, templates=['a photo of a {}.'])
     return config
 
 

@@ -7,7 +7,8 @@ from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 
 from fgdet.registry import DATASETS
-from fgdet.structures.vocabulary import Vocabulary, ov_coco_vocabulary
+from fgdet.structures.vocabulary import Vocabulary
+from fgdet.structures.vocabulary_fields import composed
 from fgdet.utils.checks import UserError, existing_file
 
 SPLITS = ('base', 'all')
@@ -30,7 +31,7 @@ class OrderedCOCO(COCO):
         """
         if sup_names or cat_ids:
             raise ValueError('get_cat_ids: only cat_names is supported')
-        by_name = {category['name']: category['id'] for category in self.dataset['categories']}
+        by_name = {composed(category['name']): category['id'] for category in self.dataset['categories']}
         missing = [name for name in cat_names if name not in by_name]
         if missing:
             shown = ', '.join(missing[:5]) + (' ...' if len(missing) > 5 else '')
@@ -53,7 +54,8 @@ class OVCocoDataset(CocoDataset):
     Args:
         ann_file: COCO-form annotation file.
         split: ``'base'`` or ``'all'``; there is no default, as the wrong one leaks novel boxes into training.
-        vocabulary: arguments of :class:`~fgdet.structures.vocabulary.Vocabulary`; None means OV-COCO's 65 names.
+        vocabulary: what :meth:`Vocabulary.build <fgdet.structures.vocabulary.Vocabulary.build>` takes: arguments, a
+            name or a file; None means OV-COCO's 65 names.
         **options: mmdet's ``data_root``, ``data_prefix``, ``filter_cfg``, ``pipeline``, ``test_mode``, ``indices``,
             ``backend_args`` and the others of :class:`mmdet.datasets.BaseDetDataset`, which refuses unknown ones.
 
@@ -64,11 +66,13 @@ class OVCocoDataset(CocoDataset):
 
     COCOAPI = OrderedCOCO
 
-    def __init__(self, ann_file: str, split: str, vocabulary: dict[str, Any] | None = None, **options: Any) -> None:
+    def __init__(
+        self, ann_file: str, split: str, vocabulary: dict[str, Any] | str | None = None, **options: Any
+    ) -> None:
         if split not in SPLITS:
             raise UserError(f'OVCocoDataset split: expected one of {", ".join(SPLITS)}, got {split!r}')
         self.split = split
-        self.vocabulary = Vocabulary(**vocabulary) if vocabulary is not None else ov_coco_vocabulary()
+        self.vocabulary = Vocabulary.build('ov_coco' if vocabulary is None else vocabulary)
         if split == 'base' and not self.vocabulary.base:
             raise UserError('OVCocoDataset vocabulary base: no names, so the base split would be empty')
         metainfo = dict(

@@ -2,21 +2,25 @@
 
 import hashlib
 import json
-import math
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fgdet.structures.coco_split import OV_COCO_BASE, OV_COCO_NAMES, OV_COCO_NOVEL
-from fgdet.structures.lvis_split import LVIS_V1_BASE, LVIS_V1_NAMES, LVIS_V1_RARE, LVIS_V1_SYNONYMS
-from fgdet.utils.checks import UserError, existing_file
-from fgdet.utils.files import read_json, read_text
-
-#: What an unnamed template means; the prompt of Radford et al., "Learning Transferable Visual Models", section 3.1.4.
-DEFAULT_TEMPLATES: tuple[str, ...] = ('a photo of a {}.',)
+from fgdet.structures.coco_split import COCO_NAMES, OV_COCO_BASE, OV_COCO_NAMES, OV_COCO_NOVEL
+from fgdet.structures.lvis_split import (
+    LVIS_V1_BASE,
+    LVIS_V1_FREQUENCY,
+    LVIS_V1_NAMES,
+    LVIS_V1_RARE,
+    LVIS_V1_SYNONYMS,
+)
+from fgdet.structures.prompt_templates import template_set
+from fgdet.structures.vocabulary_fields import listed, strings, threshold, unique_strings, unit_vector
+from fgdet.structures.vocabulary_files import ENDINGS, arguments_from_coco, arguments_from_file, arguments_from_text
+from fgdet.utils.checks import UserError
+from fgdet.utils.files import write_json
 
 FREQUENCIES = ('r', 'c', 'f')
 
@@ -36,7 +40,9 @@ class Vocabulary:
         names: the K class names, unique.
         base: names seen in training; None means none.
         novel: names not seen in training; None means none. A name may be in neither (COCO has 15 such classes).
-        templates: prompts in which every ``{}`` is replaced by a name; None means ``('a photo of a {}.',)``.
+        templates: prompts in which every ``{}`` is replaced by a name, or the name of a set of them, see
+            :mod:`fgdet.structures.prompt_templates`. None means ``'imagenet'``, CLIP's 80; in a detector it means the
+            templates that the detector was trained with.
         synonyms: for some of the names, other words for the same thing. The name itself always comes first, repeats
             are dropped.
         negatives: names that compete with the K names for a region and are never reported, such as what a class is
@@ -57,7 +63,7 @@ class Vocabulary:
         names: Iterable[str],
         base: Iterable[str] | None = None,
         novel: Iterable[str] | None = None,
-        templates: Iterable[str] | None = None,
+        templates: Iterable[str] | str | None = None,
         synonyms: Mapping[str, Iterable[str]] | None = None,
         negatives: Iterable[str] | None = None,
         background: Iterable[str] | None = None,
@@ -65,15 +71,19 @@ class Vocabulary:
         frequency: Mapping[str, str] | None = None,
         image_prompts: Mapping[str, Any] | None = None,
     ) -> None:
-        self.names = _unique_strings(names, 'names')
+        self.names = unique_strings(names, 'names')
         if not self.names:
             raise UserError('vocabulary names: the list is empty; give at least one class name')
         self.base = self._subset(base, 'base')
         self.novel = self._subset(novel, 'novel')
-        overlap = [name for name in self.base if name in set(self.novel)]
+        novel_names = set(self.novel)
+        overlap = [name for name in self.base if name in novel_names]
         if overlap:
-            raise UserError(f'vocabulary base and novel: {_listed(overlap)} in both; a name is in one at most')
-        self.templates = DEFAULT_TEMPLATES if templates is None else _unique_strings(templates, 'templates')
+            raise UserError(f'vocabulary base and novel: {listed(overlap)} in both; a name is in one at most')
+        if templates is None or isinstance(templates, str):
+            self.templates = template_set(templates or 'imagenet')
+        else:
+            self.templates = unique_strings(templates, 'templates')
         if not self.templates:
             raise UserError('vocabulary templates: the list is empty; leave it out for the default template')
         for template in self.templates:
@@ -82,67 +92,118 @@ class Vocabulary:
         self.synonyms = {
             name: words
             for name, others in self._by_name(synonyms, 'synonyms').items()
-            if (words := tuple(w for w in dict.fromkeys(_strings(others, f'synonyms of {name!r}')) if w != name))
+            if (words := tuple(w for w in dict.fromkeys(strings(others, f'synonyms of {name!r}')) if w != name))
         }
-        self.negatives = _unique_strings(negatives or (), 'negatives')
-        asked = [name for name in self.negatives if name in set(self.names)]
+        self.negatives = unique_strings(negatives or (), 'negatives')
+        known = set(self.names)
+        asked = [name for name in self.negatives if name in known]
         if asked:
-            raise UserError(f'vocabulary negatives: {_listed(asked)} among the names; a name cannot be both')
-        self.background = _unique_strings(background or (), 'background')
-        self.thresholds = {n: _threshold(v, n) for n, v in self._by_name(thresholds, 'thresholds').items()}
+            raise UserError(f'vocabulary negatives: {listed(asked)} among the names; a name cannot be both')
+        self.background = unique_strings(background or (), 'background')
+        self.thresholds = {n: threshold(v, n) for n, v in self._by_name(thresholds, 'thresholds').items()}
         self.frequency = self._by_name(frequency, 'frequency')
         for name, letter in self.frequency.items():
             if letter not in FREQUENCIES:
                 raise UserError(f'vocabulary frequency of {name!r}: expected r, c or f, got {letter!r}')
-        self.image_prompts = {n: _unit_vector(v, n) for n, v in self._by_name(image_prompts, 'image_prompts').items()}
+        self.image_prompts = {n: unit_vector(v, n) for n, v in self._by_name(image_prompts, 'image_prompts').items()}
         if len({len(vector) for vector in self.image_prompts.values()}) > 1:
             raise UserError('vocabulary image_prompts: embeddings of several lengths; take all from one model')
+        given = dict(templates=templates, synonyms=synonyms, negatives=negatives, background=background)
+        self._left_open = [field for field, value in given.items() if value is None]
+
+    @classmethod
+    def build(cls, spec: 'Vocabulary | Mapping[str, Any] | Iterable[str] | Path') -> 'Vocabulary':
+        """Make a vocabulary of what a config or a caller says.
+
+        Args:
+            spec: ``'ov_coco'``, ``'coco'`` or ``'lvis_v1'``; the path of a file, see :meth:`from_file`; a list of
+                names; a dict of this class's arguments, where ``names`` may also be one of the first two, for example
+                ``dict(names='ov_coco', templates='simple')``; or a vocabulary, which is returned.
+
+        Raises:
+            UserError: no such name, an unknown argument, or what the class refuses.
+        """
+        if isinstance(spec, Vocabulary):
+            return spec
+        if isinstance(spec, str | Path):
+            if str(spec) in NAMED:
+                return NAMED[str(spec)]()
+            if Path(spec).suffix in ENDINGS:
+                return cls.from_file(spec)
+            expected = f'a list or dict, a {" or ".join(ENDINGS)} file or one of {", ".join(NAMED)}'
+            raise UserError(f'vocabulary: expected {expected}, got {str(spec)!r}')
+        if not isinstance(spec, Mapping):
+            return cls(spec)
+        unknown = [repr(key) for key in spec if key not in _FIELDS]
+        if unknown:
+            raise UserError(f'vocabulary: it takes no {", ".join(unknown)}; it takes {", ".join(_FIELDS)}')
+        if isinstance(spec.get('names'), str | Path):
+            named = cls.build(spec['names'])
+            return cls(**(named._arguments() | {key: spec[key] for key in spec if key != 'names'}))
+        if 'names' not in spec:
+            raise UserError("vocabulary: its 'names' are missing")
+        return cls(**spec)
 
     @classmethod
     def from_text(cls, text: str) -> 'Vocabulary':
-        """Make a vocabulary of comma-separated names, as typed on a command line: ``'red mug, striped cat'``."""
-        return cls(text.split(','))
+        """Read names between commas, as typed on a command line: ``'red mug=0.4, striped cat'``.
+
+        What follows the last equals sign of a name is its threshold. Names with a comma or an equals sign are for
+        files.
+
+        Raises:
+            UserError: what follows an equals sign is no number in 0..1, or a name is empty or repeated.
+        """
+        return cls(**arguments_from_text(text))
 
     @classmethod
     def from_file(cls, path: str | Path) -> 'Vocabulary':
         """Read a vocabulary from a UTF-8 file, told apart by its ending.
 
-        ``.txt`` has one name a line, blank lines skipped. ``.json`` has one of: a list of names; a list of categories
-        or a COCO-form dict holding one under ``categories`` (see :meth:`from_coco`); a dict of this class's arguments,
-        where ``names`` may be left out when ``base`` and ``novel`` are there (base then novel names).
+        ``.txt`` has one name a line as it stands, blank lines skipped. ``.json`` has one of: a list of names; a list of
+        categories or a COCO-form dict holding one under ``categories`` (see :meth:`from_coco`); a dict of this class's
+        arguments, where ``names`` may be left out when ``base`` and ``novel`` are there (base then novel names).
 
         Raises:
             UserError: no such file, another ending, or a form that is not one of these.
         """
-        path = existing_file(path, 'vocabulary file')
-        if path.suffix == '.txt':
-            return cls(line for line in read_text(path, 'vocabulary file').splitlines() if line.strip())
-        if path.suffix == '.json':
-            return cls._from_json(read_json(path, 'vocabulary file'), path)
-        raise UserError(f'vocabulary file {path}: ending {path.suffix!r} is not known; use .txt or .json')
+        return cls(**arguments_from_file(path, _FIELDS))
 
     @classmethod
     def from_coco(cls, path: str | Path) -> 'Vocabulary':
-        """Read the names under ``categories`` of a COCO-form annotation file, in the order of their ids."""
-        content = read_json(path, 'annotation file')
-        if not isinstance(content, dict) or not isinstance(content.get('categories'), list):
-            raise UserError(f"annotation file {path}: no list under 'categories'; give a COCO-form file")
-        return cls(_category_names(content['categories'], Path(path)))
+        """Read the ``categories`` of a COCO-form or LVIS annotation file, in the order of their ids.
 
-    @classmethod
-    def _from_json(cls, content: Any, path: Path) -> 'Vocabulary':
-        if isinstance(content, dict) and isinstance(content.get('categories'), list):
-            return cls(_category_names(content['categories'], path))
-        if isinstance(content, list):
-            is_category_list = bool(content) and all(isinstance(entry, dict) for entry in content)
-            return cls(_category_names(content, path) if is_category_list else content)
-        if isinstance(content, dict) and content and set(content) <= set(_FIELDS):
-            names = content.get('names', [*content.get('base', ()), *content.get('novel', ())])
-            return cls(names, *(content.get(key) for key in _FIELDS[1:]))
-        raise UserError(
-            f'vocabulary file {path}: expected a list of names, COCO categories, or a dict with keys among '
-            f'{", ".join(_FIELDS)}'
+        LVIS's ``synonyms`` and ``frequency`` of a category are read where they are there.
+
+        Raises:
+            UserError: no such file, or no categories in it.
+        """
+        return cls(**arguments_from_coco(path))
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.json`` file that :meth:`from_file` reads to an equal vocabulary."""
+        write_json(path, {field: value for field, value in self._parts().items() if value})
+
+    def completed_by(self, other: 'Vocabulary') -> 'Vocabulary':
+        """This vocabulary, with what it leaves open as ``other`` has it.
+
+        Templates, synonyms, negatives and background are left open where they were not given at all. Synonyms come for
+        the names that both have; a negative that is among the names is left out.
+        """
+        known = set(self.names)
+        parts = dict(
+            templates=other.templates,
+            synonyms={name: words for name, words in other.synonyms.items() if name in known},
+            negatives=[name for name in other.negatives if name not in known],
+            background=other.background,
         )
+        if all(getattr(self, field) == parts[field] or not parts[field] for field in self._left_open):
+            return self
+        return Vocabulary(**(self._arguments() | {field: parts[field] for field in self._left_open}))
+
+    def _arguments(self) -> dict[str, Any]:
+        """The arguments that make this vocabulary again; None for what was left open."""
+        return {field: None if field in self._left_open else getattr(self, field) for field in _FIELDS}
 
     @property
     def base_mask(self) -> np.ndarray:
@@ -214,11 +275,11 @@ class Vocabulary:
         return np.array([name in chosen for name in self.names], dtype=bool)
 
     def _subset(self, names: Iterable[str] | None, field: str) -> tuple[str, ...]:
-        subset = () if names is None else _unique_strings(names, field)
+        subset = () if names is None else unique_strings(names, field)
         known = set(self.names)
         unknown = [name for name in subset if name not in known]
         if unknown:
-            raise UserError(f'vocabulary {field}: {_listed(unknown)} not among the {len(known)} names')
+            raise UserError(f'vocabulary {field}: {listed(unknown)} not among the {len(known)} names')
         return subset
 
     def _by_name(self, values: Mapping[str, Any] | None, field: str) -> dict[str, Any]:
@@ -227,77 +288,31 @@ class Vocabulary:
         return dict(zip(self._subset(values, field), (values or {}).values(), strict=True))
 
 
-def ov_coco_vocabulary(templates: Sequence[str] | None = None) -> Vocabulary:
+def ov_coco_vocabulary(templates: Sequence[str] | str | None = None) -> Vocabulary:
     """Return the 65 classes of OV-COCO in category order with their split into 48 base and 17 novel ones."""
     return Vocabulary(OV_COCO_NAMES, base=OV_COCO_BASE, novel=OV_COCO_NOVEL, templates=templates)
 
 
-def lvis_v1_vocabulary(templates: Sequence[str] | None = None, synonyms: bool = False) -> Vocabulary:
+def lvis_v1_vocabulary(templates: Sequence[str] | str | None = None, synonyms: bool = False) -> Vocabulary:
     """Return the 1,203 classes of LVIS v1 in category order: 866 base ones, and 337 rare ones, which are novel.
 
     Args:
-        templates: prompts; None means the default one.
+        templates: prompts; None means the default ones.
         synonyms: whether LVIS's other words for a class count; published figures are mostly of the names alone.
     """
-    words = LVIS_V1_SYNONYMS if synonyms else None
-    return Vocabulary(LVIS_V1_NAMES, base=LVIS_V1_BASE, novel=LVIS_V1_RARE, templates=templates, synonyms=words)
+    return Vocabulary(
+        LVIS_V1_NAMES,
+        base=LVIS_V1_BASE,
+        novel=LVIS_V1_RARE,
+        templates=templates,
+        synonyms=LVIS_V1_SYNONYMS if synonyms else None,
+        frequency=LVIS_V1_FREQUENCY,
+    )
 
 
-def _threshold(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise UserError(f'vocabulary thresholds of {name!r}: expected a number in 0..1, got {value!r}')
-    return float(value)
-
-
-def _unit_vector(values: Any, name: str) -> np.ndarray:
-    """(d,) float32 of length 1 that cannot be written to."""
-    try:
-        vector = np.array(values, dtype=np.float32)
-    except (TypeError, ValueError):
-        vector = np.zeros(0, dtype=np.float32)
-    length = float(np.linalg.norm(vector)) if vector.ndim == 1 else 0.0
-    if not 0 < length < math.inf:
-        raise UserError(f'vocabulary image_prompts of {name!r}: expected a vector of finite numbers that are not all 0')
-    vector = vector / length if abs(length - 1) > 1e-6 else vector
-    vector.setflags(write=False)
-    return vector
-
-
-def _strings(values: Iterable[str], field: str) -> tuple[str, ...]:
-    """The strings stripped and in NFC; refused are empty ones, and a bare string, which would iterate its letters."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise UserError(f'vocabulary {field}: expected a list of strings, got {values!r}')
-    stripped = []
-    for position, value in enumerate(values):
-        if not isinstance(value, str):
-            raise UserError(f'vocabulary {field}[{position}]: expected a string, got {value!r}')
-        if not value.strip():
-            raise UserError(f'vocabulary {field}[{position}]: {value!r} is empty; remove it or name a class')
-        stripped.append(unicodedata.normalize('NFC', value.strip()))
-    return tuple(stripped)
-
-
-def _unique_strings(values: Iterable[str], field: str) -> tuple[str, ...]:
-    strings = _strings(values, field)
-    first_seen: dict[str, int] = {}
-    for position, string in enumerate(strings):
-        if string in first_seen:
-            raise UserError(f'vocabulary {field}[{position}]: {string!r} repeats {field}[{first_seen[string]}]')
-        first_seen[string] = position
-    return strings
-
-
-def _category_names(categories: list[Any], path: Path) -> list[str]:
-    """Return the names of COCO categories by ascending id, in the order of the file where an id is missing."""
-    for position, category in enumerate(categories):
-        if not isinstance(category, dict) or 'name' not in category:
-            raise UserError(f"{path}: categories[{position}] has no 'name': {category!r}")
-    if all(isinstance(category.get('id'), int) for category in categories):
-        categories = sorted(categories, key=lambda category: category['id'])
-    return [category['name'] for category in categories]
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return up to five names quoted, and how many more there are, with the verb that follows."""
-    shown = ', '.join(repr(name) for name in names[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
-    return f'{shown} {"is" if len(names) == 1 else "are"}'
+#: Vocabularies that a config may name.
+NAMED: dict[str, Callable[[], Vocabulary]] = {
+    'ov_coco': ov_coco_vocabulary,
+    'coco': lambda: Vocabulary(COCO_NAMES),
+    'lvis_v1': lvis_v1_vocabulary,
+}

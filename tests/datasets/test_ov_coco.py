@@ -98,7 +98,7 @@ def test_configs__have_the_splits_of_the_package() -> None:
     coco = Config.fromfile(CONFIGS / 'ov_coco' / 'fvit_vit_b16_640.py')
     assert Vocabulary(**coco.model.vocabulary) == ov_coco_vocabulary()
     world, shapes = ShapesWorld(), Config.fromfile(CONFIGS / 'ov_coco' / 'fvit_tiny.py')
-    expected = Vocabulary(world.names, base=world.base_names, novel=world.novel_names)
+    expected = Vocabulary(world.names, world.base_names, world.novel_names, templates=['a photo of a {}.'])
     for config in (shapes.model, shapes.train_dataloader.dataset, shapes.val_dataloader.dataset):
         assert Vocabulary(**config.vocabulary) == expected
     assert [coco.train_dataloader.dataset.split, coco.val_dataloader.dataset.split] == ['base', 'all']

@@ -47,4 +47,4 @@ def test_lvis_v1_vocabulary__holds_rare_classes_out() -> None:
     vocabulary = lvis_v1_vocabulary()
     assert vocabulary.names == LVIS_V1_NAMES and vocabulary.novel == LVIS_V1_RARE and not vocabulary.synonyms
     assert vocabulary.base_mask.sum() == 866 and not (vocabulary.base_mask & vocabulary.novel_mask).any()
-    assert lvis_v1_vocabulary(synonyms=True).prompts(0) == ['a photo of a aerosol can.', 'a photo of a spray can.']
+    assert lvis_v1_vocabulary(['a {}.'], synonyms=True).prompts(0) == ['a aerosol can.', 'a spray can.']

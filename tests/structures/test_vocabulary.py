@@ -56,8 +56,16 @@ def test_image_prompts__kept_at_length_one_and_unwritable():
         vector[0] = 1
 
 
-def test_prompts__default_template_and_braces_in_names():
-    assert Vocabulary(['{x} y']).prompts(0) == ['a photo of a {x} y.']
+def test_prompts__braces_in_names():
+    assert Vocabulary(['{x} {}'], templates=['a photo of a {}.']).prompts(0) == ['a photo of a {x} {}.']
+
+
+def test_templates__sets_are_those_of_open_clip():
+    from open_clip import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
+
+    expected = [fill('red mug') for fill in OPENAI_IMAGENET_TEMPLATES]
+    assert Vocabulary(['red mug']).prompts(0) == Vocabulary(['red mug'], templates='imagenet').prompts(0) == expected
+    assert Vocabulary(['cat'], templates='simple').prompts(0) == [fill('cat') for fill in SIMPLE_IMAGENET_TEMPLATES]
 
 
 def test_equality_and_hash__depend_on_every_part():
@@ -74,7 +82,7 @@ def test_equality_and_hash__depend_on_every_part():
         Vocabulary(['a', 'b'], frequency={'a': 'r'}),
         Vocabulary(['a', 'b'], image_prompts={'a': [1, 2]}),
     ]
-    assert plain == Vocabulary(['a ', 'b'], base=[], templates=['a photo of a {}.'], synonyms={'a': ['a']})
+    assert plain == Vocabulary(['a ', 'b'], base=[], templates='imagenet', synonyms={'a': ['a']})
     assert plain.content_hash() == Vocabulary(['a', 'b']).content_hash()
     assert hash(plain) == hash(Vocabulary(['a', 'b']))
     assert all(plain != other for other in others)
@@ -96,6 +104,7 @@ def test_equality_and_hash__depend_on_every_part():
         ({'names': ['cat'], 'base': ['cat', 'cat']}, r"base\[1\]: 'cat' repeats"),
         ({'names': ['cat'], 'templates': ['a photo']}, "templates: 'a photo' has no {}"),
         ({'names': ['cat'], 'templates': []}, 'templates: the list is empty'),
+        ({'names': ['cat'], 'templates': 'photos'}, "a list of prompts or one of imagenet, simple, got 'photos'"),
         ({'names': ['cat'], 'synonyms': {'dog': ['hound']}}, "synonyms: 'dog' is not among"),
         ({'names': ['cat'], 'synonyms': {'cat': ['']}}, "synonyms of 'cat'"),
         ({'names': ['cat'], 'synonyms': ['cat']}, 'synonyms: expected a dict'),
@@ -126,10 +135,20 @@ def test_from_text__splits_at_commas():
         Vocabulary.from_text('a,,b')
 
 
+def test_from_text__thresholds_after_equals_signs():
+    vocabulary = Vocabulary.from_text('red mug = 0.4, striped cat, a=b=1')
+    assert vocabulary == Vocabulary(['red mug', 'striped cat', 'a=b'], thresholds={'red mug': 0.4, 'a=b': 1.0})
+    with pytest.raises(UserError, match=r"vocabulary 'E=mc2': expected name=threshold, such as E=0\.4; .* \.txt file"):
+        Vocabulary.from_text('mug, E=mc2')
+    with pytest.raises(UserError, match="thresholds of 'mug'"):
+        Vocabulary.from_text('mug=4')
+
+
 @pytest.mark.parametrize(
     ('content', 'names'),
     [
         (['mug', 'cat'], ('mug', 'cat')),
+        (['a=b, c'], ('a=b, c',)),
         ([{'id': 2, 'name': 'mug'}, {'id': 1, 'name': 'cat'}], ('cat', 'mug')),
         ([{'name': 'mug'}, {'name': 'cat'}], ('mug', 'cat')),
         ({'categories': [{'id': 9, 'name': 'mug'}], 'images': []}, ('mug',)),
@@ -154,7 +173,67 @@ def test_from_file__all_arguments(tmp_path):
     arguments |= {'negatives': ['d'], 'background': ['e'], 'thresholds': {'b': 0.5}, 'frequency': {'a': 'r'}}
     arguments |= {'image_prompts': {'a': [1.0, 2.0]}}
     path.write_text(json.dumps(arguments))
-    assert Vocabulary.from_file(path) == Vocabulary(**arguments)
+    vocabulary = Vocabulary.from_file(path)
+    assert vocabulary == Vocabulary(**arguments)
+    vocabulary.save(tmp_path / 'again.json')
+    assert Vocabulary.from_file(tmp_path / 'again.json') == vocabulary
+
+
+def test_from_coco__reads_what_lvis_adds(tmp_path):
+    categories = [
+        {'id': 2, 'name': 'bat_(animal)', 'synonyms': ['bat_(animal)', 'flittermouse'], 'frequency': 'r'},
+        {'id': 1, 'name': 'mug', 'synonyms': ['mug'], 'frequency': 'f'},
+    ]
+    path = tmp_path / 'lvis.json'
+    path.write_text(json.dumps({'categories': categories}))
+    vocabulary = Vocabulary.from_coco(path)
+    assert vocabulary == Vocabulary.from_file(path)
+    assert vocabulary.names == ('mug', 'bat_(animal)')
+    assert vocabulary.frequency == {'bat_(animal)': 'r', 'mug': 'f'}
+    assert vocabulary.synonyms == {'bat_(animal)': ('flittermouse',)}
+    assert vocabulary.words(1) == ('bat (animal)', 'flittermouse')
+
+
+def test_build__names_files_lists_and_dicts(tmp_path):
+    path = tmp_path / 'names.txt'
+    path.write_text('mug, red\nE=mc2\n')
+    assert Vocabulary.build(str(path)) == Vocabulary.build(path) == Vocabulary(['mug, red', 'E=mc2'])
+    assert Vocabulary.build(['mug']) == Vocabulary.build({'names': ['mug']}) == Vocabulary(['mug'])
+    assert Vocabulary.build('ov_coco') == ov_coco_vocabulary()
+    assert Vocabulary.build('coco').names == COCO_NAMES
+    assert Vocabulary.build('lvis_v1').frequency['Band Aid'] == 'c'
+    simple = Vocabulary.build({'names': 'ov_coco', 'templates': 'simple'})
+    assert simple == ov_coco_vocabulary('simple')
+    assert Vocabulary.build(simple) is simple
+    # what the named one leaves open stays open
+    detector = Vocabulary(['cat'], templates=['{}'], negatives=['fox'])
+    assert Vocabulary.build({'names': 'coco', 'thresholds': {'cat': 0.5}}).completed_by(detector).templates == ('{}',)
+
+
+@pytest.mark.parametrize(
+    ('spec', 'message'),
+    [
+        ('lvis', "expected a list or dict, a .txt or .json file or one of ov_coco, coco, lvis_v1, got 'lvis'"),
+        ({'names': ['a'], 'classes': ['b']}, "it takes no 'classes'; it takes names, base, novel"),
+        ({'base': ['a']}, "its 'names' are missing"),
+        ('none.txt', 'no such file'),
+    ],
+)
+def test_build__refuses(spec, message):
+    with pytest.raises(UserError, match=message):
+        Vocabulary.build(spec)
+
+
+def test_completed_by__only_what_was_left_open():
+    other = Vocabulary(
+        ['mug', 'cat'], templates=['a {}'], synonyms={'mug': ['cup'], 'cat': ['puss']}, negatives=['jug', 'dog'],
+        background=['a wall'], thresholds={'mug': 0.5},
+    )  # fmt: skip
+    assert Vocabulary(['dog', 'mug'], thresholds={'dog': 0.1}).completed_by(other) == Vocabulary(
+        ['dog', 'mug'], None, None, ['a {}'], {'mug': ['cup']}, ['jug'], ['a wall'], {'dog': 0.1}
+    )
+    closed = Vocabulary(['mug'], templates=['{}'], synonyms={}, negatives=[], background=[])
+    assert closed.completed_by(other) is closed
 
 
 def test_from_file__text_skips_blank_lines_and_byte_order_mark(tmp_path):

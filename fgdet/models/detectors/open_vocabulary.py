@@ -43,18 +43,18 @@ class OpenVocabularyMixin:
     training_vocabulary: Vocabulary
     vocabulary: Vocabulary
 
-    def init_vocabulary(self, class_embeddings: dict[str, Any], vocabulary: dict[str, Any]) -> None:
+    def init_vocabulary(self, class_embeddings: dict[str, Any], vocabulary: dict[str, Any] | str) -> None:
         """Build the text tower and take the names of the config.
 
         Args:
             class_embeddings: config of the text tower.
-            vocabulary: arguments of :class:`~fgdet.structures.vocabulary.Vocabulary`.
+            vocabulary: arguments, name or file of a :meth:`~fgdet.structures.vocabulary.Vocabulary.build`.
 
         Raises:
             UserError: the vocabulary is malformed or has no base names.
         """
         self.class_embeddings = MODELS.build(class_embeddings)
-        self.training_vocabulary = Vocabulary(**vocabulary)
+        self.training_vocabulary = Vocabulary.build(vocabulary)
         if not self.training_vocabulary.base:
             raise UserError('detector vocabulary base: no names; give those that have boxes in training')
         self.vocabulary = self.training_vocabulary
@@ -70,17 +70,13 @@ class OpenVocabularyMixin:
         A name among the base names of training keeps a base class's weight in the scores, every other one is novel.
 
         Args:
-            vocabulary: names, which take the training vocabulary's templates and synonyms; or a vocabulary of its own.
+            vocabulary: names or a vocabulary. The templates, synonyms, negatives and background that it leaves open are
+                those of training.
 
         Raises:
             UserError: the names are empty, repeated or no strings.
         """
-        if not isinstance(vocabulary, Vocabulary):
-            trained = self.training_vocabulary
-            vocabulary = Vocabulary(vocabulary, templates=trained.templates)
-            known = {name: words for name, words in trained.synonyms.items() if name in vocabulary.names}
-            vocabulary = Vocabulary(vocabulary.names, templates=trained.templates, synonyms=known)
-        self.vocabulary = vocabulary
+        self.vocabulary = Vocabulary.build(vocabulary).completed_by(self.training_vocabulary)
 
     def use(self, vocabulary: Vocabulary) -> None:
         """Hand the embeddings of a vocabulary to the heads, unless they have them already."""

@@ -62,9 +62,9 @@ def test_forward__negatives_and_background_follow_the_names_and_image_prompts_st
 def test_cache__same_tensor_for_the_same_names_and_only_new_names_are_encoded() -> None:
     module = class_embeddings()
     counts = count_texts(module)
-    first = module(Vocabulary(['cat', 'dog']))
-    assert module(Vocabulary(['cat', 'dog'])) is first
-    second = module(Vocabulary(['owl', 'dog']))
+    first = module(Vocabulary(['cat', 'dog'], templates=['a {}.']))
+    assert module(Vocabulary(['cat', 'dog'], templates=['a {}.'])) is first
+    second = module(Vocabulary(['owl', 'dog'], templates=['a {}.']))
     assert torch.equal(second[1], first[1])
     assert counts == [2, 1]
     assert not torch.equal(module(Vocabulary(['cat', 'dog'], templates=['{}'])), first)
@@ -73,19 +73,22 @@ def test_cache__same_tensor_for_the_same_names_and_only_new_names_are_encoded() 
 @pytest.mark.parametrize('change', ['load_state_dict', 'to', 'init_weights'])
 def test_cache__is_forgotten_with_other_weights(change: str, tmp_path: Path) -> None:
     module, other = class_embeddings(), class_embeddings(seed=1)
-    before = module(Vocabulary(['cat']))
+    before = module(Vocabulary(['cat'], templates=['a photo of a {}.']))
     if change == 'load_state_dict':
         module.load_state_dict(other.state_dict())
-        assert torch.equal(module(Vocabulary(['cat'])), other(Vocabulary(['cat'])))
+        assert torch.equal(
+            module(Vocabulary(['cat'], templates=['a photo of a {}.'])),
+            other(Vocabulary(['cat'], templates=['a photo of a {}.'])),
+        )
     elif change == 'to':
-        assert module.to(torch.float64)(Vocabulary(['cat'])) is not before
+        assert module.to(torch.float64)(Vocabulary(['cat'], templates=['a photo of a {}.'])) is not before
     else:
         clip = tiny_clip(vision=dict(output_dim=8), text=dict(vocab_size=49408, eos_token_id=49407, **SIZES))
         clip.save_pretrained(tmp_path)
         module.checkpoint = str(tmp_path)
         module.init_weights()
         expected = clip.encode_text(clip.tokenize('a photo of a cat.'), normalize=True)
-        torch.testing.assert_close(module(Vocabulary(['cat'])), expected)
+        torch.testing.assert_close(module(Vocabulary(['cat'], templates=['a photo of a {}.'])), expected)
 
 
 def test_frozen__no_gradient_and_eval_mode() -> None:
@@ -93,13 +96,13 @@ def test_frozen__no_gradient_and_eval_mode() -> None:
     module.train()
     assert not any(parameter.requires_grad for parameter in module.parameters())
     assert not any(part.training for part in module.text.modules())
-    assert not module(Vocabulary(['cat'])).requires_grad
+    assert not module(Vocabulary(['cat'], templates=['a photo of a {}.'])).requires_grad
 
 
 def test_forward__refuses_a_tower_of_other_tokens() -> None:
     encoder = dict(type='fgdet.TextTransformer', vocab_size=40, eos_token_id=39, **SIZES)
     with pytest.raises(ValueError, match='text_encoder: expected the 49408 tokens of CLIP, got 40'):
-        ClassEmbeddings(encoder)(Vocabulary(['cat']))
+        ClassEmbeddings(encoder)(Vocabulary(['cat'], templates=['a photo of a {}.']))
 
 
 def test_text__is_the_tower_of_the_config() -> None:

@@ -104,9 +104,8 @@ def test_set_vocabulary__keeps_templates_and_synonyms_of_training() -> None:
     detector = MODELS.build(config)
     detector.set_vocabulary(['owl', 'cat'])
     assert detector.vocabulary.prompts(1) == ['one cat', 'one kitten']
-    own = Vocabulary(['cat'], templates=['two {}'])
-    detector.set_vocabulary(own)
-    assert detector.vocabulary is own
+    detector.set_vocabulary(Vocabulary(['cat'], templates=['two {}']))
+    assert detector.vocabulary.prompts(0) == ['two cat', 'two kitten']
     with pytest.raises(UserError, match='empty'):
         detector.set_vocabulary([])
 
