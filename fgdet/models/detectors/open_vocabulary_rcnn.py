@@ -25,7 +25,9 @@ class OpenVocabularyRCNN(OpenVocabularyMixin, TwoStageDetector):
         backbone: config of a :class:`~fgdet.models.backbones.clip_vit.CLIPViTBackbone`.
         neck: config of what makes a pyramid of the taps, or a list of them in order.
         rpn_head: config of the proposal head.
-        roi_head: config of an :class:`~fgdet.models.roi_heads.open_vocabulary_roi_head.OpenVocabularyRoIHead`.
+        roi_head: config of an :class:`~fgdet.models.roi_heads.open_vocabulary_roi_head.OpenVocabularyRoIHead`, with or
+            without masks, or of an
+            :class:`~fgdet.models.roi_heads.open_vocabulary_cascade_roi_head.OpenVocabularyCascadeRoIHead`.
         class_embeddings: config of a :class:`~fgdet.models.classifiers.class_embeddings.ClassEmbeddings`.
         vocabulary: arguments of :class:`~fgdet.structures.vocabulary.Vocabulary`: the names that training labels index,
             of which ``base`` have boxes. The same as the data sets'.
@@ -60,8 +62,8 @@ class OpenVocabularyRCNN(OpenVocabularyMixin, TwoStageDetector):
         self.init_vocabulary(class_embeddings, vocabulary)
 
     def heads(self) -> list[Any]:
-        """The box head."""
-        return [self.roi_head.bbox_head]
+        """The box head, or those of a cascade."""
+        return self.roi_head.box_heads
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) normalised pixels -> the levels of the pyramid."""
@@ -84,7 +86,7 @@ class OpenVocabularyRCNN(OpenVocabularyMixin, TwoStageDetector):
 
         Returns:
             the samples with ``pred_instances``: ``bboxes`` (N, 4) xyxy, ``scores`` (N,), ``labels`` (N,) that index
-            :attr:`vocabulary`.
+            :attr:`vocabulary`, and with a mask head ``masks`` (N, H, W) bool at the size of the original image.
         """
         self.use(self.vocabulary)
         *taps, dense = self.backbone(batch_inputs)

@@ -7,14 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmdet.models.layers import multiclass_nms
+from mmdet.models.losses import accuracy
 from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead
-from mmdet.structures.bbox import scale_boxes
-from mmengine.config import ConfigDict
-from mmengine.structures import InstanceData
 from torch import Tensor
 
-from fgdet.models.post_processing.negative_prompts import without_negatives
 from fgdet.registry import MODELS
 
 
@@ -23,9 +19,14 @@ class TextBBoxHead(ConvFCBBoxHead):
     """Shared convolutions and perceptron, then a :class:`~fgdet.models.classifiers.text_classifier.TextClassifier` and
     one box for all classes (F-VLM, arXiv 2209.15639, section 3).
 
-    The classes are set by the detector before each use (:meth:`set_classes`). In training the softmax runs over the
-    classes that have boxes and the background; a class without boxes would only ever be pushed away. At test it runs
-    over all classes and the background.
+    The classes are set by the detector before each use (:meth:`set_classes`). In training the loss sees those that have
+    boxes, in the order of the vocabulary, and the background; a class without boxes would only ever be pushed away. At
+    test all classes compete.
+
+    Any of mmdet's losses of logits and integer labels will do. A softmax needs the classifier's background, a sigmoid
+    (``use_sigmoid=True``) must have ``background=False`` and wants a ``bias`` below 0. With mmdet's ``SeesawLoss``,
+    whose ``num_classes`` is the number of trained classes, the background's logit says whether there is an object at
+    all, and the classes have a softmax of their own.
 
     Args:
         in_channels: channels C of a pooled region.
@@ -37,11 +38,16 @@ class TextBBoxHead(ConvFCBBoxHead):
         fc_out_channels: their channels.
         norm_cfg: norm after the convolutions.
         bbox_coder: codec between proposals and boxes.
-        loss_cls: loss of the R x (K + 1) logits with integer labels.
-        loss_bbox: loss of the box deltas.
+        loss_cls: loss of the logits with integer labels.
+        loss_bbox: loss of the box deltas, or with ``reg_decoded_bbox`` of the boxes.
+        reg_decoded_bbox: the box loss compares boxes, as one of the IoU must.
         init_cfg: as for :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: the classifier has a background with a sigmoid or none with a softmax.
     """
 
+    custom_activation = False  # of mmdet's heads; ours is in :meth:`probabilities`
     class_embeddings: Tensor
     is_trained: Tensor
 
@@ -58,6 +64,7 @@ class TextBBoxHead(ConvFCBBoxHead):
         conv_out_channels: int = 256,
         fc_out_channels: int = 1024,
         norm_cfg: dict[str, Any] | None = None,
+        reg_decoded_bbox: bool = False,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
@@ -71,11 +78,19 @@ class TextBBoxHead(ConvFCBBoxHead):
             roi_feat_size=roi_feat_size,
             with_cls=False,  # mmdet's classifier has a fixed number of classes; ours stands in its place
             reg_class_agnostic=True,
+            reg_decoded_bbox=reg_decoded_bbox,
             bbox_coder=bbox_coder,
             loss_cls=loss_cls,
             loss_bbox=loss_bbox,
         )
         self.with_cls = True
+        self.use_sigmoid = getattr(self.loss_cls, 'use_sigmoid', False)
+        self.has_objectness = self.custom_cls_channels
+        if classifier.get('background', True) == self.use_sigmoid:
+            raise ValueError(
+                f'TextBBoxHead classifier background: expected {not self.use_sigmoid} with the '
+                f'{"sigmoid" if self.use_sigmoid else "softmax"} of loss_cls {type(self.loss_cls).__name__}'
+            )
         self.fc_cls = MODELS.build(dict(classifier, in_features=self.cls_last_dim))
         self.register_buffer('class_embeddings', torch.empty(0), persistent=False)
         self.register_buffer('is_trained', torch.empty(0, dtype=torch.bool), persistent=False)
@@ -96,26 +111,71 @@ class TextBBoxHead(ConvFCBBoxHead):
         self.num_classes = len(class_embeddings)  # the label that mmdet gives to the background
 
     def loss(
-        self, cls_score: Tensor, bbox_pred: Tensor, rois: Tensor, labels: Tensor, *args: Any, **kwargs: Any
-    ) -> dict:
-        """mmdet's losses with the classes without boxes taken out of the softmax.
+        self,
+        cls_score: Tensor,
+        bbox_pred: Tensor | None,
+        rois: Tensor,
+        labels: Tensor,
+        label_weights: Tensor,
+        bbox_targets: Tensor | None,
+        bbox_weights: Tensor | None,
+        reduction_override: str | None = None,
+    ) -> dict[str, Tensor]:
+        """mmdet's losses; that of the classes sees the columns of trained classes only.
 
         Args:
-            cls_score: (R, K + 1) logits.
-            bbox_pred: (R, 4) deltas.
+            cls_score: (R, K) or, with a background, (R, K + 1) logits.
+            bbox_pred: (R, 4) deltas; None where only the classes are asked for.
             rois: (R, 5), index of the image, then xyxy in pixels of the network's input.
             labels: (R,) in 0..K, K for the background.
-            *args: label weights, box targets and box weights, see :meth:`mmdet.models.BBoxHead.loss`.
-            **kwargs: the same.
+            label_weights: (R,).
+            bbox_targets: (R, 4), see :meth:`mmdet.models.BBoxHead.get_targets`.
+            bbox_weights: (R, 4).
+            reduction_override: ``'none'``, ``'mean'`` or ``'sum'`` in place of the losses' own.
 
         Raises:
             ValueError: a label is a class that is not trained: boxes of novel classes reached the training.
         """
-        in_softmax = torch.cat([self.is_trained, self.is_trained.new_ones(1)])  # (K + 1,)
-        if not in_softmax[labels].all():
-            leaked = labels[~in_softmax[labels]].unique().tolist()
+        is_column = torch.cat([self.is_trained, self.is_trained.new_ones(1)])  # (K + 1,)
+        if not is_column[labels].all():
+            leaked = labels[~is_column[labels]].unique().tolist()
             raise ValueError(f'training labels {leaked} are classes that are not in the base vocabulary')
-        return super().loss(cls_score.masked_fill(~in_softmax, -torch.inf), bbox_pred, rois, labels, *args, **kwargs)
+        logits = self._with_objectness(cls_score[:, is_column[: cls_score.shape[1]]].float())
+        columns = (is_column.cumsum(0) - 1)[labels]  # the background is the last again
+        losses: dict[str, Tensor] = super().loss(
+            None, bbox_pred, rois, labels, label_weights, bbox_targets, bbox_weights, reduction_override
+        )
+        num_weighted = max(float((label_weights > 0).sum()), 1.0)
+        loss_cls = self.loss_cls(
+            logits, columns, label_weights, avg_factor=num_weighted, reduction_override=reduction_override
+        )
+        losses.update(loss_cls if isinstance(loss_cls, dict) else dict(loss_cls=loss_cls))
+        if self.has_objectness:
+            losses.update(self.loss_cls.get_accuracy(logits, columns))
+        else:
+            losses['acc'] = accuracy(logits, columns)
+        return losses
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """What the head says of each class, without the background that is among what a softmax divides by.
+
+        Args:
+            logits: (R, K) or, with a background, (R, K + 1).
+
+        Returns:
+            (R, K) in 0..1.
+        """
+        if self.use_sigmoid:
+            return logits.sigmoid()
+        if self.has_objectness:
+            return logits[:, :-1].softmax(dim=1) * (-logits[:, -1:]).sigmoid()
+        return logits.softmax(dim=1)[:, :-1]
+
+    def _with_objectness(self, logits: Tensor) -> Tensor:
+        """(R, K + 1) -> (R, K + 2) for a loss that tells objects from background apart from the classes."""
+        if not self.has_objectness:
+            return logits
+        return torch.cat([logits[:, :-1], torch.zeros_like(logits[:, :1]), logits[:, -1:]], dim=1)
 
     def decode(self, rois: Sequence[Tensor], bbox_preds: Sequence[Tensor], batch_img_metas: list[dict]) -> list[Tensor]:
         """Refined boxes.
@@ -132,35 +192,3 @@ class TextBBoxHead(ConvFCBBoxHead):
             self.bbox_coder.decode(roi[:, 1:], deltas, max_shape=meta['img_shape'])
             for roi, deltas, meta in zip(rois, bbox_preds, batch_img_metas, strict=True)
         ]
-
-    def predict_by_scores(
-        self,
-        boxes: Sequence[Tensor],
-        scores: Sequence[Tensor],
-        batch_img_metas: list[dict],
-        rcnn_test_cfg: ConfigDict,
-        rescale: bool = False,
-    ) -> list[InstanceData]:
-        """Per-class non-maximum suppression.
-
-        Args:
-            boxes: for each image (N, 4) xyxy in pixels of the network's input; N may be 0.
-            scores: for each image (N, K) in 0..1.
-            batch_img_metas: for each image its ``scale_factor`` (w, h), looked at with ``rescale`` only.
-            rcnn_test_cfg: ``score_thr``, ``nms`` and ``max_per_img``.
-            rescale: return boxes in pixels of the original image.
-
-        Returns:
-            for each image ``bboxes`` (M, 4) xyxy, ``scores`` (M,) from the highest on and ``labels`` (M,).
-        """
-        results = []
-        for image_boxes, image_scores, meta in zip(boxes, scores, batch_img_metas, strict=True):
-            if rescale:
-                image_boxes = scale_boxes(image_boxes, [1 / factor for factor in meta['scale_factor']])
-            image_scores = without_negatives(image_scores, self.num_negatives)
-            with_background = torch.cat([image_scores, image_scores.new_zeros(len(image_scores), 1)], dim=1)
-            found, labels = multiclass_nms(
-                image_boxes, with_background, rcnn_test_cfg.score_thr, rcnn_test_cfg.nms, rcnn_test_cfg.max_per_img
-            )
-            results.append(InstanceData(bboxes=found[:, :4], scores=found[:, 4], labels=labels))
-        return results
