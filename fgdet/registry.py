@@ -23,11 +23,11 @@ MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,
     scope=SCOPE,
-    locations=['fgdet.models', 'fgdet.models.roi_heads', 'fgdet.models.detectors'],
+    locations=['fgdet.models', 'fgdet.models.dense_heads', 'fgdet.models.roi_heads', 'fgdet.models.detectors'],
 )
 #: Sources of training and evaluation samples.
 DATASETS = Registry(
-    'dataset', parent=MMENGINE_DATASETS, scope=SCOPE, locations=['fgdet.datasets', 'fgdet.datasets.ov_coco']
+    'dataset', parent=MMENGINE_DATASETS, scope=SCOPE, locations=['fgdet.datasets', 'fgdet.datasets.ov_lvis']
 )
 #: Orders in which a dataset is read.
 DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=['fgdet.datasets'])

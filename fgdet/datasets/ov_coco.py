@@ -1,14 +1,15 @@
 """Open-vocabulary detection data from the standard COCO annotation files."""
 
-from collections.abc import Sequence
-from typing import Any
+import os.path
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 
+from fgdet.datasets.annotation_counts import check_counts, counts_of, expected_of
 from fgdet.registry import DATASETS
 from fgdet.structures.vocabulary import Vocabulary
-from fgdet.structures.vocabulary_fields import composed
 from fgdet.utils.checks import UserError, existing_file
 
 SPLITS = ('base', 'all')
@@ -21,6 +22,15 @@ class OrderedCOCO(COCO):
     list has another order.
     """
 
+    @staticmethod
+    def prompt_name(name: str) -> str:
+        """How a category of the file is called in a vocabulary."""
+        return name
+
+    def ids_by_name(self) -> dict[str, int]:
+        """The category ids of the file by their names in a vocabulary."""
+        return {self.prompt_name(category['name']): category['id'] for category in self.dataset['categories']}
+
     def get_cat_ids(
         self, cat_names: Sequence[str] = (), sup_names: Sequence[str] = (), cat_ids: Sequence[int] = ()
     ) -> list[int]:
@@ -31,15 +41,15 @@ class OrderedCOCO(COCO):
         """
         if sup_names or cat_ids:
             raise ValueError('get_cat_ids: only cat_names is supported')
-        by_name = {composed(category['name']): category['id'] for category in self.dataset['categories']}
-        missing = [name for name in cat_names if name not in by_name]
+        by_name = self.ids_by_name()
+        missing = [name for name in cat_names if self.prompt_name(name) not in by_name]
         if missing:
             shown = ', '.join(missing[:5]) + (' ...' if len(missing) > 5 else '')
             known = ', '.join(list(by_name)[:5]) + (' ...' if len(by_name) > 5 else '')
             raise UserError(
                 f'annotation file: {len(missing)} class names are not in it: {shown}; its categories: {known}'
             )
-        return [by_name[name] for name in cat_names]
+        return [by_name[self.prompt_name(name)] for name in cat_names]
 
 
 @DATASETS.register_module()
@@ -48,37 +58,63 @@ class OVCocoDataset(CocoDataset):
 
     Labels index the names of the vocabulary, in its order, in either split. ``split='base'`` gives boxes of base
     classes alone and, with mmdet's ``filter_cfg=dict(filter_empty_gt=True)``, leaves out images without any: the
-    training protocol of OV-COCO (Zareian et al., CVPR 2021, section 4.1). ``split='all'`` gives the boxes of all names,
-    for testing.
+    training protocol of OV-COCO (Zareian et al., CVPR 2021, section 4.1). An image that has novel objects beside base
+    ones is trained on without their boxes. ``split='all'`` gives the boxes of all names, for testing.
 
     Args:
         ann_file: COCO-form annotation file.
         split: ``'base'`` or ``'all'``; there is no default, as the wrong one leaks novel boxes into training.
-        vocabulary: what :meth:`Vocabulary.build <fgdet.structures.vocabulary.Vocabulary.build>` takes: arguments, a
-            name or a file; None means OV-COCO's 65 names.
+        vocabulary: what :meth:`~fgdet.structures.vocabulary.Vocabulary.build` takes, or ``'annotations'``: the names of
+            the annotation file, by their ids and without a split. None means the data set's own: OV-COCO's 65 names.
+        expected_counts: what the annotation file must have: the name of a protocol or a dict, see
+            :mod:`fgdet.datasets.annotation_counts`. None, for files of one's own: anything.
         **options: mmdet's ``data_root``, ``data_prefix``, ``filter_cfg``, ``pipeline``, ``test_mode``, ``indices``,
             ``backend_args`` and the others of :class:`mmdet.datasets.BaseDetDataset`, which refuses unknown ones.
 
     Raises:
-        UserError: the file is missing, a name of the vocabulary is not in it, the base split has no base names, or the
-            split is unknown.
+        UserError: the file is missing, is not the expected one or lacks a name of the vocabulary, the base split has no
+            base names, or the split is unknown.
     """
 
-    COCOAPI = OrderedCOCO
+    INDEX: ClassVar[type[OrderedCOCO]] = OrderedCOCO
+    DEFAULT_VOCABULARY = 'ov_coco'
 
     def __init__(
-        self, ann_file: str, split: str, vocabulary: dict[str, Any] | str | None = None, **options: Any
+        self,
+        ann_file: str,
+        split: str,
+        vocabulary: Any = None,
+        expected_counts: str | Mapping[str, int] | None = None,
+        **options: Any,
     ) -> None:
+        name = type(self).__name__
         if split not in SPLITS:
-            raise UserError(f'OVCocoDataset split: expected one of {", ".join(SPLITS)}, got {split!r}')
+            raise UserError(f'{name} split: expected one of {", ".join(SPLITS)}, got {split!r}')
         self.split = split
-        self.vocabulary = Vocabulary.build('ov_coco' if vocabulary is None else vocabulary)
+        self.expected_counts = expected_counts
+        if expected_counts is not None:
+            expected_of(expected_counts)
+        if vocabulary == 'annotations':
+            self.vocabulary = Vocabulary.from_coco(os.path.join(options.get('data_root') or '', ann_file))
+        else:
+            self.vocabulary = Vocabulary.build(self.DEFAULT_VOCABULARY if vocabulary is None else vocabulary)
         if split == 'base' and not self.vocabulary.base:
-            raise UserError('OVCocoDataset vocabulary base: no names, so the base split would be empty')
+            raise UserError(f'{name} vocabulary base: no names, so the base split would be empty')
+        self._is_base = self.vocabulary.base_mask.tolist()
         metainfo = dict(
             classes=self.vocabulary.names, base_classes=self.vocabulary.base, novel_classes=self.vocabulary.novel
         )
         super().__init__(ann_file=ann_file, metainfo=metainfo, **options)
+
+    def COCOAPI(self, path: str) -> OrderedCOCO:
+        """Read and check the annotation file; mmdet calls it by this name."""
+        index = self.INDEX(path)
+        if self.expected_counts is not None:
+            by_name = index.ids_by_name()
+            base, names = self.vocabulary.base, self.vocabulary.names
+            ids = ([by_name[name] for name in part if name in by_name] for part in (base, names))
+            check_counts(counts_of(index.dataset, *ids), self.expected_counts, path)
+        return index
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the annotation file; see the class for the errors."""
@@ -89,8 +125,7 @@ class OVCocoDataset(CocoDataset):
         """One image's record; in the base split without the boxes of any other class."""
         record = super().parse_data_info(raw_data_info)
         if self.split == 'base':
-            is_base = self.vocabulary.base_mask
-            record['instances'] = [each for each in record['instances'] if is_base[each['bbox_label']]]
+            record['instances'] = [each for each in record['instances'] if self._is_base[each['bbox_label']]]
         return record
 
     def filter_data(self) -> list[dict[str, Any]]:

@@ -63,6 +63,20 @@ def test_labels__index_the_vocabulary_not_the_file(tmp_path: Path) -> None:
     assert data.get_data_info(0)['instances'][0]['bbox'] == [10, 20, 40, 60]
 
 
+def test_expected_counts__a_file_that_has_them(tmp_path: Path) -> None:
+    """The crowd of image 4 makes it one with a base box, as in OV-COCO's own files; training leaves it out."""
+    counts = dict(images=5, boxes=7, classes=4, base_images=3, annotated_images=4)
+    assert len(dataset(tmp_path, expected_counts=counts)) == 2
+
+
+def test_vocabulary__of_the_annotation_file(tmp_path: Path) -> None:
+    write_annotations(tmp_path / 'annotations.json', CATEGORIES, IMAGES)
+    options: dict[str, Any] = dict(data_prefix=dict(img=''), test_mode=True, pipeline=[])
+    data = OVCocoDataset('annotations.json', 'all', 'annotations', data_root=str(tmp_path), **options)
+    assert data.metainfo['classes'] == ('lamp', 'cat', 'dog', 'mug')
+    assert contents(data)[1] == [('cat', False), ('mug', False), ('lamp', False)]
+
+
 def test_default__is_ov_coco(tmp_path: Path) -> None:
     names = ov_coco_vocabulary().names
     ann_file = write_annotations(
@@ -78,6 +92,9 @@ def test_default__is_ov_coco(tmp_path: Path) -> None:
     [
         (dict(split='train'), "split: expected one of base, all, got 'train'"),
         (dict(vocabulary=dict(names=['cat'])), 'base: no names'),
+        (dict(vocabulary='annotations'), 'base: no names'),
+        (dict(expected_counts='coco'), "expected_counts: expected one of coco_train2017, .* or a dict, got 'coco'"),
+        (dict(expected_counts=dict(images=5, base_images=4)), 'it has 5 images, 3 base_images, not the 5 .*, 4'),
         (
             dict(vocabulary=dict(names=['cat', 'owl'], base=['cat'])),
             '1 class names are not in it: owl; its categories: dog, cat, mug, lamp',

@@ -1,5 +1,6 @@
-"""One vocabulary for a detector and the data that it meets."""
+"""One vocabulary for a detector and the data that it meets, and no novel box in training."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -12,26 +13,35 @@ from fgdet.utils.checks import UserError
 
 @HOOKS.register_module()
 class DatasetVocabularyHook(Hook):
-    """Refuses to train where labels would index other names than the detector's, and makes the detector look for the
-    names of the data set that it is evaluated on, in the detector's own templates.
+    """Refuses to train where labels would index other names than the detector's or boxes of novel names would be shown,
+    and makes the detector look for the names of the data set that it is evaluated on, in the detector's own templates.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Compare the training data's classes with the training vocabulary.
+        """Compare the training data's classes with the training vocabulary, and look for boxes of novel names.
+
+        A data set of ``split='base'`` gives none. Any other is gone through, which takes seconds for COCO.
 
         Raises:
-            UserError: they differ, or stand in another order.
+            UserError: the names differ or stand in another order, or an image has a box of a name that is not among the
+                detector's base names.
         """
-        expected = list(_detector(runner).training_vocabulary.names)
-        classes = list(runner.train_dataloader.dataset.metainfo['classes'])
-        for index, pair in enumerate(zip(expected, classes, strict=False)):
-            if pair[0] != pair[1]:
-                raise UserError(
-                    f'training classes[{index}]: {pair[1]!r} in the data set but {pair[0]!r} in the model; give both '
-                    'the same vocabulary'
-                )
-        if len(classes) != len(expected):
-            raise UserError(f'training classes: {len(classes)} in the data set but {len(expected)} in the model')
+        vocabulary = _detector(runner).training_vocabulary
+        dataset = runner.train_dataloader.dataset
+        _check_names(list(vocabulary.names), list(dataset.metainfo['classes']))
+        is_base = vocabulary.base_mask
+        for part in _parts(dataset):
+            if getattr(part, 'split', None) == 'base' and tuple(part.vocabulary.base) == tuple(vocabulary.base):
+                continue
+            for index in range(len(part)):
+                leaked = [label for label in part.get_cat_ids(index) if not is_base[label]]
+                if leaked:
+                    raise UserError(
+                        f'training data: image {part.get_data_info(index).get("img_id", index)} has a box of '
+                        f"{vocabulary.names[leaked[0]]!r}, which is not among the detector's base names, so novel "
+                        "classes would leak into training; give the training data split='base', or put the name into "
+                        "the vocabulary's base"
+                    )
 
     def before_val(self, runner: Runner) -> None:
         """Look for the names of the validation data."""
@@ -40,6 +50,27 @@ class DatasetVocabularyHook(Hook):
     def before_test(self, runner: Runner) -> None:
         """Look for the names of the test data."""
         _detector(runner).set_vocabulary(list(runner.test_dataloader.dataset.metainfo['classes']))
+
+
+def _check_names(expected: list[str], classes: list[str]) -> None:
+    for index, pair in enumerate(zip(expected, classes, strict=False)):
+        if pair[0] != pair[1]:
+            raise UserError(
+                f'training classes[{index}]: {pair[1]!r} in the data set but {pair[0]!r} in the model; give both '
+                'the same vocabulary'
+            )
+    if len(classes) != len(expected):
+        raise UserError(f'training classes: {len(classes)} in the data set but {len(expected)} in the model')
+
+
+def _parts(dataset: Any) -> Iterator[Any]:
+    """The data sets inside mmengine's and mmdet's wrappers."""
+    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    for each in inner:
+        if each is None:
+            yield dataset
+        else:
+            yield from _parts(each)
 
 
 def _detector(runner: Runner) -> Any:
