@@ -9,9 +9,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
-from fgdet.checkpoints.loading import load_tower
+from fgdet.checkpoints.loading import load_tower_into
 from fgdet.registry import MODELS
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.text.tokenizer import Tokenizer
@@ -30,16 +30,21 @@ class ClassEmbeddings(BaseModule):
     name that two vocabularies share is encoded once; loading weights or moving the module forgets them.
 
     Args:
-        text_encoder: config of a :class:`~fgdet.models.encoders.text_transformer.TextTransformer` with CLIP's tokens.
+        text_encoder: config of a :class:`~fgdet.models.encoders.text_transformer.TextTransformer` with CLIP's tokens;
+            or one that is there already.
         checkpoint: FG-CLIP or CLIP weights that :meth:`init_weights` loads (see :func:`fgdet.checkpoints.loading`).
         init_cfg: as for :class:`mmengine.model.BaseModule`.
     """
 
     def __init__(
-        self, text_encoder: dict[str, Any], checkpoint: str | None = None, init_cfg: dict[str, Any] | None = None
+        self,
+        text_encoder: dict[str, Any] | nn.Module,
+        checkpoint: str | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        self.text = MODELS.build(text_encoder).eval().requires_grad_(False)
+        text: Any = text_encoder if isinstance(text_encoder, nn.Module) else MODELS.build(text_encoder)
+        self.text = text.eval().requires_grad_(False)
         self.checkpoint = checkpoint
         self._tokenizer: Tokenizer | None = None
         self._by_prompts: dict[tuple[str, ...], Tensor] = {}
@@ -49,12 +54,11 @@ class ClassEmbeddings(BaseModule):
         """Load the text tower from ``checkpoint``, if one was given.
 
         Raises:
-            UserError: nothing usable is there, or it was trained with another activation.
-            RuntimeError: its sizes are not those of ``text_encoder``; they are listed.
+            UserError: nothing usable is there, or it is of another architecture than ``text_encoder``.
         """
         super().init_weights()
         if self.checkpoint is not None:
-            self.text.load_state_dict(load_tower(self.checkpoint, 'text', self.text.activation))
+            load_tower_into(self.text, self.checkpoint, 'text')
             self.forget()
 
     def forward(self, vocabulary: Vocabulary) -> Tensor:
