@@ -1,0 +1,3 @@
+from fgdet.models.dense_heads.ov_atss_head import OVATSSHead
+
+__all__ = ['OVATSSHead']

@@ -1,3 +1,4 @@
 from fgdet.models.detectors.open_vocabulary_rcnn import OpenVocabularyRCNN
+from fgdet.models.detectors.open_vocabulary_single_stage import OpenVocabularySingleStage
 
-__all__ = ['OpenVocabularyRCNN']
+__all__ = ['OpenVocabularyRCNN', 'OpenVocabularySingleStage']
