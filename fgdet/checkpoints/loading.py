@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.logging import print_log
-from torch import Tensor
+from torch import Tensor, nn
 
 from fgdet.checkpoints.clip_state import FG_CLIP_ONLY, complete_clip_state
-from fgdet.checkpoints.hf_fg_clip import CONFIG_FILE, WEIGHTS_FILE, config_from_hf, state_from_hf
+from fgdet.checkpoints.hf_fg_clip import (
+    CONFIG_FILE,
+    IMAGE_MEAN,
+    IMAGE_STD,
+    WEIGHTS_FILE,
+    config_from_hf,
+    state_from_hf,
+)
 from fgdet.checkpoints.hub import download
+from fgdet.checkpoints.lora_state import is_adapter, name_as
 from fgdet.checkpoints.open_clip import (
     OPEN_CLIP_CONFIG,
     OPEN_CLIP_WEIGHTS,
@@ -31,7 +39,7 @@ from fgdet.checkpoints.torchscript import is_torchscript, read_torchscript, torc
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import read_json
 
-__all__ = ['LoadedCheckpoint', 'load_checkpoint', 'load_tower', 'read_state_file']
+__all__ = ['LoadedCheckpoint', 'load_checkpoint', 'load_tower', 'load_tower_into', 'read_state_file']
 
 _FILE_SUFFIXES = {'.pth', '.pt', '.bin', '.safetensors', '.json', '.ckpt'}
 _ASSUMED = (
@@ -99,7 +107,50 @@ def load_tower(path: str | Path, tower: str, activation: str) -> dict[str, Tenso
     Raises:
         UserError: as for :func:`load_checkpoint`, also where the weights have another activation.
     """
+    return _tower(load_checkpoint(path), path, tower, activation)
+
+
+def load_tower_into(module: nn.Module, path: str | Path, tower: str) -> dict[str, tuple[float, ...]]:
+    """Load the weights of one tower into a module, in place.
+
+    Args:
+        module: a tower, with or without low-rank adapters; those stay as they are.
+        path: as for :func:`load_checkpoint`.
+        tower: ``visual`` or ``text``.
+
+    Returns:
+        ``mean`` and ``std`` of RGB in 0..1 that the weights were trained with: CLIP's where the checkpoint says none.
+
+    Raises:
+        UserError: as for :func:`load_tower`, also where the weights are of another architecture; it is told in one
+            line which sizes differ.
+    """
     loaded = load_checkpoint(path)
+    state = _tower(loaded, path, tower, module.activation)  # type: ignore[arg-type]
+    own = module.state_dict()
+    state = name_as(state, own)
+    wrong = [name for name, value in own.items() if not is_adapter(name) and _shape(state.get(name)) != value.shape]
+    wrong += sorted(state.keys() - own.keys())
+    if wrong:
+        theirs = loaded.config['vision' if tower == 'visual' else 'text']
+        sizes = {name: (value, getattr(module, name, value)) for name, value in theirs.items()}
+        differ = {name: pair for name, pair in sizes.items() if pair[0] != pair[1]}
+        if not differ:
+            raise UserError(f"checkpoint {path}: its {tower} tower lacks {wrong[0]} of the config's, or has it besides")
+        given, wanted = (', '.join(f'{name}={pair[i]}' for name, pair in differ.items()) for i in (0, 1))
+        raise UserError(
+            f"checkpoint {path}: its {tower} tower has {given}, and the config's has {wanted}; give the config these "
+            'sizes, or other weights'
+        )
+    module.load_state_dict(state, strict=False)  # all but adapters
+    return dict(mean=loaded.preprocessing.get('mean', IMAGE_MEAN), std=loaded.preprocessing.get('std', IMAGE_STD))
+
+
+def _shape(value: Tensor | None) -> tuple[int, ...] | None:
+    return None if value is None else value.shape
+
+
+def _tower(loaded: LoadedCheckpoint, path: str | Path, tower: str, activation: str) -> dict[str, Tensor]:
     stated = loaded.config['vision' if tower == 'visual' else 'text']['activation']
     if stated != activation:
         raise UserError(

@@ -3,7 +3,7 @@
 The adapters are those of :mod:`fgdet.models.layers.lora`; this is all that reading such a checkpoint takes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
@@ -33,3 +33,22 @@ def merge_lora_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif _ADAPTER not in name:
             merged[name] = value
     return merged
+
+
+def base_lora_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The plain weights of a state as if it had no adapters."""
+    return {name.replace(_BASE, '.weight'): value for name, value in state.items() if not is_adapter(name)}
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a name in a state is that of a part of an adapter."""
+    return _ADAPTER in name
+
+
+def name_as(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    """A state whose plain weights have the names of base weights where a model, of the given names, has adapters.
+
+    What has the model's name already keeps it.
+    """
+    renamed = {name.removesuffix(_BASE) + '.weight': name for name in names if name.endswith(_BASE)}
+    return {renamed.get(name, name): value for name, value in state.items()}

@@ -20,6 +20,11 @@ def rank() -> int:
     return dist.get_rank() if is_distributed() else 0
 
 
+def world_size() -> int:
+    """How many processes there are, 1 when alone."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
 class RowGather:
     """Gathers the rows of all ranks in rank order, whatever their number on each of them.
 

@@ -3,7 +3,8 @@
 Axes: O outputs, I inputs, r rank.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -22,12 +23,16 @@ class LowRankUpdate(nn.Module):
         weight: the base weight (O, I).
         rank: r, at least 1.
         alpha: the update is scaled by alpha / r, so that the rank can change while the learning rate stays.
+
+    Attributes:
+        enabled: False lets the base weight through as it is.
     """
 
     scale: Tensor
 
     def __init__(self, weight: Tensor, rank: int, alpha: float) -> None:
         super().__init__()
+        self.enabled = True
         outputs, inputs = weight.shape
         self.up = nn.Parameter(weight.new_zeros(outputs, rank))
         self.down = nn.Parameter(weight.new_empty(rank, inputs))
@@ -36,7 +41,7 @@ class LowRankUpdate(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The updated weight, (O, I) -> (O, I)."""
-        return weight + self.scale * (self.up @ self.down)
+        return weight + self.scale * (self.up @ self.down) if self.enabled else weight
 
 
 def add_lora_(module: nn.Module, rank: int, alpha: float, targets: Sequence[str] = ATTENTION) -> list[str]:
@@ -76,5 +81,25 @@ def add_lora_(module: nn.Module, rank: int, alpha: float, targets: Sequence[str]
 def merge_lora_(module: nn.Module) -> None:
     """Write the adapters into the weights and take them off, in place; the weights stay frozen."""
     for child in list(module.modules()):
-        if parametrize.is_parametrized(child, 'weight') and isinstance(child.parametrizations.weight[0], LowRankUpdate):  # type: ignore[union-attr,index]
+        if _adapters(child):
             parametrize.remove_parametrizations(child, 'weight', leave_parametrized=True)
+
+
+@contextmanager
+def lora_disabled(module: nn.Module) -> Iterator[None]:
+    """Within it the module computes with its base weights alone."""
+    adapters = [adapter for child in module.modules() for adapter in _adapters(child)]
+    for adapter in adapters:
+        adapter.enabled = False
+    try:
+        yield
+    finally:
+        for adapter in adapters:
+            adapter.enabled = True
+
+
+def _adapters(module: nn.Module) -> list[LowRankUpdate]:
+    """The adapters on a module's own weight."""
+    if not parametrize.is_parametrized(module, 'weight'):
+        return []
+    return [each for each in module.parametrizations['weight'] if isinstance(each, LowRankUpdate)]  # type: ignore[index]
