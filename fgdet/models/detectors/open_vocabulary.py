@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from fgdet.models.detectors.input_check import check_input
 from fgdet.registry import MODELS
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
@@ -39,6 +40,8 @@ class OpenVocabularyMixin:
         vocabulary: the one that predictions look for.
     """
 
+    backbone: Any
+    data_preprocessor: Any
     class_embeddings: Any
     training_vocabulary: Vocabulary
     vocabulary: Vocabulary
@@ -59,6 +62,18 @@ class OpenVocabularyMixin:
             raise UserError('detector vocabulary base: no names; give those that have boxes in training')
         self.vocabulary = self.training_vocabulary
         self._current_embeddings: Tensor | None = None
+
+    def init_weights(self) -> None:
+        """Load the towers from the checkpoints of their configs, if those were given.
+
+        Raises:
+            UserError: a checkpoint does not fit its tower, or the image tower was trained on pixels that are normalised
+                otherwise than the config's ``data_preprocessor`` does.
+        """
+        super().init_weights()  # type: ignore[misc]
+        wanted = getattr(self.backbone, 'preprocessing', None)
+        if wanted is not None:
+            check_input(self.data_preprocessor, wanted)
 
     def heads(self) -> Iterable[TakesClasses]:
         """The heads that tell classes apart."""
