@@ -19,12 +19,18 @@ class SimpleFeaturePyramid(BaseModule):
     """Resamples each of a plain transformer's maps to its own scale, as ViTDet does (arXiv 2203.16527, section 3).
 
     Every map is normalised first: nothing normalises the residual stream of a tower before it is tapped, and a frozen
-    tower cannot adapt its range. Scale 4 is two deconvolutions, 2 one, 1 nothing, 0.5 a max pooling. A deconvolution
-    halves the channels, so the outputs have D / 4, D / 2, D and D of them.
+    tower cannot adapt its range. Scale 4 is two deconvolutions, 2 one, 1 nothing, 0.5 a max pooling, whose last row and
+    column take what an odd map leaves over. A deconvolution halves the channels, so the outputs have D / 4, D / 2, D
+    and D of them.
+
+    With patches of 16 pixels the four scales have strides 4, 8, 16 and 32, the levels P2 to P5; with 14 pixels 3.5, 7,
+    14 and 28, which anchors, points and region extractors take as numbers like any other. mmdet's ``FPN`` after it
+    brings them to one width and adds coarser ones: P6 by ``num_outs=5``, P7 too by ``num_outs=6``, the new levels by
+    convolutions with ``add_extra_convs``.
 
     Args:
         in_channels: channels D of each map; scales 4 and 2 need a multiple of 4 and 2.
-        scales: one of 4, 2, 1 and 0.5 for each map, in their order: with patches of 16 pixels strides 4, 8, 16, 32.
+        scales: one of 4, 2, 1 and 0.5 for each map, in their order.
         init_cfg: as for :class:`mmengine.model.BaseModule`.
 
     Attributes:
@@ -45,13 +51,21 @@ class SimpleFeaturePyramid(BaseModule):
         self.out_channels = [in_channels // max(1, int(scale)) for scale in scales]
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """As many maps (B, D, h, w) as there are scales -> (B, out_channels[i], h * scales[i], w * scales[i]) each.
+        """Maps to levels.
+
+        Args:
+            maps: (B, D, h, w) for each scale; or a single one, which serves all of them, as in ViTDet.
+
+        Returns:
+            for each scale (B, out_channels[i], h * scales[i], w * scales[i]), half a row or column rounded up.
 
         Raises:
-            ValueError: the number of maps is not that of the scales.
+            ValueError: the number of maps is neither that of the scales nor one.
         """
+        if len(maps) == 1:
+            maps = [maps[0]] * len(self.levels)
         if len(maps) != len(self.levels):
-            raise ValueError(f'expected {len(self.levels)} maps, one for each scale, got {len(maps)}')
+            raise ValueError(f'expected {len(self.levels)} maps, one for each scale, or a single one, got {len(maps)}')
         return tuple(level(features) for level, features in zip(self.levels, maps, strict=True))
 
 
@@ -71,5 +85,5 @@ def _level(channels: int, scale: float) -> nn.Sequential:
     elif scale == 2:
         layers += [nn.ConvTranspose2d(channels, half, 2, stride=2)]
     elif scale == 0.5:
-        layers += [nn.MaxPool2d(2)]
+        layers += [nn.MaxPool2d(2, ceil_mode=True)]
     return nn.Sequential(*layers)

@@ -44,5 +44,21 @@ def test_gradient__reaches_every_parameter() -> None:
 def test_refuses__an_unknown_scale_and_a_wrong_number_of_maps() -> None:
     with pytest.raises(ValueError, match=r'scales: expected some of 4, 2, 1, 0\.5, got'):
         SimpleFeaturePyramid(8, scales=(3,))
-    with pytest.raises(ValueError, match='expected 2 maps, one for each scale, got 1'):
-        SimpleFeaturePyramid(8, scales=(2, 1))([torch.randn(1, 8, 4, 4)])
+    with pytest.raises(ValueError, match='expected 2 maps, one for each scale, or a single one, got 3'):
+        SimpleFeaturePyramid(8, scales=(2, 1))([torch.randn(1, 8, 4, 4)] * 3)
+
+
+def test_one_map__serves_every_scale() -> None:
+    neck, features = SimpleFeaturePyramid(8), torch.randn(1, 8, 4, 6)
+    for ours, theirs in zip(neck([features]), neck([features] * 4), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_scale_half__an_odd_map_keeps_its_last_row_and_column() -> None:
+    features = torch.randn(1, 4, 5, 3)
+    (half,) = SimpleFeaturePyramid(4, scales=(0.5,))([features])
+    assert half.shape[2:] == (3, 2)
+    for y in range(3):
+        for x in range(2):
+            cell = normed(features)[0, :, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
+            torch.testing.assert_close(half[0, :, y, x], cell.amax((1, 2)))
