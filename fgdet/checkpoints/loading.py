@@ -39,7 +39,7 @@ from fgdet.checkpoints.torchscript import is_torchscript, read_torchscript, torc
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import read_json
 
-__all__ = ['LoadedCheckpoint', 'load_checkpoint', 'load_tower', 'load_tower_into', 'read_state_file']
+__all__ = ['LoadedCheckpoint', 'load_checkpoint', 'load_tower_into', 'read_state_file']
 
 _FILE_SUFFIXES = {'.pth', '.pt', '.bin', '.safetensors', '.json', '.ckpt'}
 _ASSUMED = (
@@ -96,20 +96,6 @@ def load_checkpoint(path: str | Path, activation: str | None = None) -> LoadedCh
     return loaded
 
 
-def load_tower(path: str | Path, tower: str, activation: str) -> dict[str, Tensor]:
-    """The weights of one tower, in our names without the tower's.
-
-    Args:
-        path: as for :func:`load_checkpoint`.
-        tower: ``visual`` or ``text``.
-        activation: of the tower that they are for.
-
-    Raises:
-        UserError: as for :func:`load_checkpoint`, also where the weights have another activation.
-    """
-    return _tower(load_checkpoint(path), path, tower, activation)
-
-
 def load_tower_into(module: nn.Module, path: str | Path, tower: str) -> dict[str, tuple[float, ...]]:
     """Load the weights of one tower into a module, in place.
 
@@ -122,17 +108,22 @@ def load_tower_into(module: nn.Module, path: str | Path, tower: str) -> dict[str
         ``mean`` and ``std`` of RGB in 0..1 that the weights were trained with: CLIP's where the checkpoint says none.
 
     Raises:
-        UserError: as for :func:`load_tower`, also where the weights are of another architecture; it is told in one
-            line which sizes differ.
+        UserError: as for :func:`load_checkpoint`; also where the weights have another activation, or are of another
+            architecture: it is told in one line which sizes differ.
     """
     loaded = load_checkpoint(path)
-    state = _tower(loaded, path, tower, module.activation)  # type: ignore[arg-type]
+    theirs = loaded.config['vision' if tower == 'visual' else 'text']
+    if theirs['activation'] != module.activation:
+        raise UserError(
+            f'checkpoint {path}: its {tower} tower was trained with activation {theirs["activation"]!r}, and the model '
+            f"that it is loaded into has {module.activation!r}; set the tower's activation={theirs['activation']!r}"
+        )
     own = module.state_dict()
+    state = {name[len(tower) + 1 :]: value for name, value in loaded.state.items() if name.startswith(f'{tower}.')}
     state = name_as(state, own)
     wrong = [name for name, value in own.items() if not is_adapter(name) and _shape(state.get(name)) != value.shape]
     wrong += sorted(state.keys() - own.keys())
     if wrong:
-        theirs = loaded.config['vision' if tower == 'visual' else 'text']
         sizes = {name: (value, getattr(module, name, value)) for name, value in theirs.items()}
         differ = {name: pair for name, pair in sizes.items() if pair[0] != pair[1]}
         if not differ:
@@ -148,16 +139,6 @@ def load_tower_into(module: nn.Module, path: str | Path, tower: str) -> dict[str
 
 def _shape(value: Tensor | None) -> tuple[int, ...] | None:
     return None if value is None else value.shape
-
-
-def _tower(loaded: LoadedCheckpoint, path: str | Path, tower: str, activation: str) -> dict[str, Tensor]:
-    stated = loaded.config['vision' if tower == 'visual' else 'text']['activation']
-    if stated != activation:
-        raise UserError(
-            f'checkpoint {path}: its {tower} tower was trained with activation {stated!r}, and the model that it is '
-            f"loaded into has {activation!r}; set the tower's activation={stated!r}"
-        )
-    return {name[len(tower) + 1 :]: value for name, value in loaded.state.items() if name.startswith(f'{tower}.')}
 
 
 def _load_folder(folder: Path) -> LoadedCheckpoint:

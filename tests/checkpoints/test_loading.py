@@ -14,7 +14,7 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from safetensors.torch import load_file, save_file
 
 from fgdet.checkpoints.clip_state import plain_clip_state
-from fgdet.checkpoints.loading import load_checkpoint, load_tower
+from fgdet.checkpoints.loading import load_checkpoint, load_tower_into
 from fgdet.checkpoints.openai_clip import state_to_openai
 from fgdet.checkpoints.state_files import read_state_file
 from fgdet.models.fg_clip import FGCLIP
@@ -238,13 +238,27 @@ def test_load__state_dict_without_its_activation_is_taken_for_openais_and_says_s
     assert len(said) == 1
 
 
-def test_load_tower__weights_of_another_activation(tmp_path: Path) -> None:
-    model = tiny_clip(text=dict(activation='gelu'))
+def test_load_tower_into__the_weights_and_their_normalisation(tmp_path: Path) -> None:
+    model = tiny_clip(seed=3)
+    model.preprocessing = model.preprocessing._replace(mean=(0.5, 0.25, 0.125))
     model.save_pretrained(tmp_path)
-    state = load_tower(tmp_path, 'visual', 'quick_gelu')
-    assert state.keys() == model.visual.state_dict().keys()
+    other = tiny_clip()
+    found = load_tower_into(other.text, tmp_path, 'text')
+    assert found == dict(mean=(0.5, 0.25, 0.125), std=model.preprocessing.std)
+    assert all(torch.equal(a, b) for a, b in zip(other.text.parameters(), model.text.parameters(), strict=True))
+
+
+def test_load_tower_into__weights_of_another_activation_or_architecture(tmp_path: Path) -> None:
+    tiny_clip(text=dict(activation='gelu'), vision=dict(num_layers=3)).save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"its text tower was trained with activation 'gelu'.* has 'quick_gelu'"):
-        load_tower(tmp_path, 'text', 'quick_gelu')
+        load_tower_into(tiny_clip().text, tmp_path, 'text')
+    message = "its visual tower has num_layers=3, and the config's has num_layers=2; give the config these sizes"
+    with pytest.raises(UserError, match=message):
+        load_tower_into(tiny_clip().visual, tmp_path, 'visual')
+    same_sizes = tiny_clip(text=dict(activation='gelu')).text
+    same_sizes.extra = torch.nn.Parameter(torch.zeros(1))
+    with pytest.raises(UserError, match="its text tower lacks extra of the config's, or has it besides"):
+        load_tower_into(same_sizes, tmp_path, 'text')
 
 
 def test_load__weights_that_are_no_real_numbers(folder: Path) -> None:
