@@ -65,6 +65,9 @@ def region_fusion(
     detector = _spread(detector_scores.float(), labels, num_classes)  # (R, K + N)
     fused = without_negatives(detector.pow(1 - alpha) * tower.pow(alpha), num_negatives)  # (R, K)
     scores, best = fused.max(dim=1)
+    if labels is not None:  # a label stays where nothing is above it
+        own = fused.gather(1, labels.clamp(min=0)[:, None])[:, 0]
+        best = labels.where((labels != NO_LABEL) & (own == scores), best)
     return scores, best
 
 

@@ -36,7 +36,9 @@ def naive_fusion(
         names = len(classes) - num_negatives
         reported = [f if f >= max(fused[names:], default=0.0) else 0.0 for f in fused[:names]]
         found_scores.append(max(reported))
-        found_labels.append(reported.index(max(reported)))
+        own = labels[r] if labels is not None else NO_LABEL
+        best = own != NO_LABEL and math.isclose(reported[own], max(reported), rel_tol=1e-6)
+        found_labels.append(own if best else reported.index(max(reported)))
     return found_scores, found_labels
 
 
@@ -60,7 +62,7 @@ def test_fusion__a_loop(known: str, alpha: float, num_negatives: int) -> None:
     )
     torch.testing.assert_close(found[0], torch.tensor(expected[0]), rtol=1e-5, atol=1e-6)
     decided = found[0] > 0  # of a box that a negative took, no name is left to compare
-    if not (alpha == 0 and known != 'all classes'):  # there all classes tie
+    if alpha or known != 'no labels':  # else all classes tie
         assert found[1][decided].tolist() == [e for e, d in zip(expected[1], decided, strict=True) if d]
 
 
