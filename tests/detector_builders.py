@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
+from fgdet.models.detectors.open_vocabulary_dino import OpenVocabularyDINO
 from fgdet.models.detectors.open_vocabulary_rcnn import OpenVocabularyRCNN
 from fgdet.registry import MODELS
 
@@ -20,27 +22,62 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 NAMES, BASE, NOVEL = ['cat', 'red mug', 'dog', 'tree'], ['cat', 'tree'], ['red mug', 'dog']
 
 
-def detector_config() -> Config:
-    """The shipped tiny detector with four names and 16 channels, in milliseconds a step."""
-    config = Config.fromfile(CONFIGS / 'ov_coco' / 'fvit_tiny.py')
+def detector_config(form: str = 'fvit_tiny') -> Config:
+    """The shipped tiny detector, or one with masks or stages, with four names and 16 channels: milliseconds a step."""
+    config = Config.fromfile(CONFIGS / 'ov_coco' / f'{form}.py')
     vision = dict(image_size=32, patch_size=8, width=16, num_layers=3, num_heads=2, mlp_width=32, output_dim=16)
     config.model.backbone.vision = vision
     config.model.class_embeddings.text_encoder.update(width=16, num_layers=1, num_heads=2, mlp_width=32, output_dim=16)
     config.model.neck[0].in_channels = 16
     config.model.neck[1].update(in_channels=[8, 16, 16], out_channels=16)
     config.model.rpn_head.update(in_channels=16, feat_channels=16)
-    config.model.roi_head.bbox_roi_extractor.out_channels = 16
-    config.model.roi_head.bbox_head.update(in_channels=16, conv_out_channels=16, fc_out_channels=16)
-    config.model.roi_head.bbox_head.classifier.embed_dim = 16
+    second = config.model.roi_head
+    second.bbox_roi_extractor.out_channels = 16
+    for head in second.bbox_head if isinstance(second.bbox_head, list) else [second.bbox_head]:
+        head.update(in_channels=16, conv_out_channels=16, fc_out_channels=16)
+        head.classifier.embed_dim = 16
+    if 'mask_head' in second:
+        second.mask_roi_extractor.out_channels = 16
+        second.mask_head.update(in_channels=16, conv_out_channels=16)
     config.model.vocabulary = dict(names=NAMES, base=BASE, novel=NOVEL, templates=['a photo of a {}.'])
     return config
 
 
-def tiny_detector(seed: int = 0) -> OpenVocabularyRCNN:
+def tiny_detector(seed: int = 0, form: str = 'fvit_tiny') -> OpenVocabularyRCNN:
     """A random detector of :func:`detector_config`, in eval mode."""
     init_default_scope('mmdet')
     torch.manual_seed(seed)
-    return MODELS.build(detector_config().model).eval()
+    return MODELS.build(detector_config(form).model).eval()
+
+
+def dino_config() -> Config:
+    """The shipped tiny DINO with the names, the towers and the width of :func:`detector_config`, and 6 queries."""
+    config, small = Config.fromfile(CONFIGS / 'ov_coco' / 'dino_tiny.py'), detector_config().model
+    model = config.model
+    model.update(vocabulary=small.vocabulary, num_queries=6)
+    model.backbone.vision = small.backbone.vision
+    model.class_embeddings.text_encoder = small.class_embeddings.text_encoder
+    model.neck[0].in_channels = 16
+    model.neck[1].update(in_channels=[16], out_channels=16, norm_cfg=dict(type='GN', num_groups=4))
+    for part, attention in ((model.encoder, 'self_attn_cfg'), (model.decoder, 'cross_attn_cfg')):
+        part.num_layers = 2
+        part.layer_cfg.self_attn_cfg.update(embed_dims=16, num_heads=2)
+        part.layer_cfg[attention].update(embed_dims=16, num_heads=2)
+        part.layer_cfg.ffn_cfg.update(embed_dims=16, feedforward_channels=16)
+    model.positional_encoding.num_feats = 8
+    model.bbox_head.update(embed_dims=16)
+    model.bbox_head.classifier.embed_dim = model.dn_cfg.embed_dim = 16
+    model.dn_cfg.group_cfg.num_dn_queries = 4
+    return config
+
+
+def tiny_dino(seed: int = 0) -> OpenVocabularyDINO:
+    """A random detector of :func:`dino_config`, in eval mode."""
+    init_default_scope('mmdet')
+    torch.manual_seed(seed)
+    detector = MODELS.build(dino_config().model)
+    detector.init_weights()
+    return detector.eval()
 
 
 def write_detector(path: Path, seed: int = 0, **meta: Any) -> Path:
@@ -55,7 +92,7 @@ def batch(
     labels: Sequence[Sequence[int]] | None = None,
     size_hw: tuple[int, int] = (64, 64),
 ) -> dict[str, Any]:
-    """A data loader's batch of random images, one for each list of xyxy boxes in pixels."""
+    """A data loader's batch of random images, one for each list of xyxy boxes in pixels; an object fills its box."""
     generator = torch.Generator().manual_seed(0)
     samples = []
     for index, each in enumerate(boxes):
@@ -66,6 +103,10 @@ def batch(
             bboxes=torch.tensor(each, dtype=torch.float32).reshape(-1, 4),
             labels=torch.tensor(labels[index] if labels else [0] * len(each), dtype=torch.int64),
         )
+        masks = np.zeros((len(each), *size_hw), np.uint8)
+        for mask, (left, top, right, bottom) in zip(masks, np.array(each, int).reshape(-1, 4), strict=True):
+            mask[top:bottom, left:right] = 1
+        sample.gt_instances.masks = BitmapMasks(masks, *size_hw)
         sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4))
         samples.append(sample)
     images = [torch.randint(0, 256, (3, *size_hw), dtype=torch.uint8, generator=generator) for _ in boxes]
