@@ -197,9 +197,14 @@ class Vocabulary:
             negatives=[name for name in other.negatives if name not in known],
             background=other.background,
         )
-        if all(getattr(self, field) == parts[field] or not parts[field] for field in self._left_open):
+        filled = {field: parts[field] for field in self._left_open if parts[field]}
+        return Vocabulary(**(self._arguments() | filled)) if filled else self
+
+    def with_negatives(self, names: Iterable[str]) -> 'Vocabulary':
+        """This vocabulary with these negatives, unless it was given some, or an empty list of them."""
+        if 'negatives' not in self._left_open:
             return self
-        return Vocabulary(**(self._arguments() | {field: parts[field] for field in self._left_open}))
+        return Vocabulary(**(self._arguments() | {'negatives': tuple(names)}))
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments that make this vocabulary again; None for what was left open."""
@@ -247,6 +252,16 @@ class Vocabulary:
         else:
             return (self.background[index - len(self) - len(self.negatives)],)
         return tuple(word.replace('_', ' ') for word in words)
+
+    def prompt_keys(self) -> list[bytes]:
+        """16 bytes for each of the K + N rows, which depend on the row's prompts alone: keys for their embeddings."""
+        filled, bare = (hashlib.blake2b(json.dumps(each).encode(), digest_size=16) for each in (self.templates, ['{}']))
+        keys = []
+        for index in range(len(self) + self.num_negatives):
+            digest = (filled if index < len(self) + len(self.negatives) else bare).copy()
+            digest.update(json.dumps(self.words(index)).encode())
+            keys.append(digest.digest())
+        return keys
 
     def content_hash(self) -> str:
         """Return 64 hexadecimal digits that depend on all parts and on nothing else: a key for caches."""

@@ -23,10 +23,24 @@ def class_embeddings(seed: int = 0, **options: Any) -> ClassEmbeddings:
 
 
 def count_texts(module: ClassEmbeddings) -> list[int]:
-    """Number of texts of each later call of the tower."""
+    """Number of texts of each later pass through the tower."""
     counts: list[int] = []
-    module.text.register_forward_pre_hook(lambda _, inputs: counts.append(len(inputs[0])))
+    tower = module._held
+    encode = tower.encode_groups
+
+    def counted(groups: Any) -> Any:
+        counts.append(sum(len(token_ids) for token_ids, _ in groups))
+        return encode(groups)
+
+    tower.encode_groups = counted
     return counts
+
+
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is logged from now on."""
+    lines: list[str] = []
+    monkeypatch.setattr('fgdet.models.classifiers.class_embeddings.print_log', lambda text, *_: lines.append(text))
+    return lines
 
 
 def test_forward__mean_of_unit_prompts_normalised() -> None:
@@ -68,6 +82,109 @@ def test_cache__same_tensor_for_the_same_names_and_only_new_names_are_encoded() 
     assert torch.equal(second[1], first[1])
     assert counts == [2, 1]
     assert not torch.equal(module(Vocabulary(['cat', 'dog'], templates=['{}'])), first)
+
+
+NAMES = Vocabulary(['cat', 'red mug', 'dog'], templates=['a {}.', 'one {}'], negatives=['owl'], background=['a wall'])
+
+
+def test_disk__a_second_start_reads_the_same_bits_and_runs_no_tower(tmp_path: Path) -> None:
+    computed = class_embeddings(cache_dir=None)(NAMES)
+    first, second = (class_embeddings(cache_dir=tmp_path) for _ in range(2))
+    assert torch.equal(first(NAMES), computed)
+    counts = count_texts(second)
+    assert torch.equal(second(NAMES), computed)
+    assert not counts
+    assert len(list(tmp_path.iterdir())) == 1
+    # one more name is added to the same file
+    second(Vocabulary(['cat', 'bus'], templates=['a {}.', 'one {}']))
+    third = class_embeddings(cache_dir=tmp_path)
+    counts += count_texts(third)
+    third(Vocabulary(['bus', 'dog'], templates=['a {}.', 'one {}']))
+    assert counts == [2]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize('change', ['weights', 'heads', 'activation'])
+def test_disk__another_tower_never_finds_it(tmp_path: Path, change: str) -> None:
+    class_embeddings(cache_dir=tmp_path)(NAMES)
+    other = class_embeddings(cache_dir=tmp_path)
+    if change == 'weights':
+        weights = other.state_dict()
+        weights['text.projection.weight'] = weights['text.projection.weight'] * torch.tensor([1.01] + 7 * [1])[:, None]
+        other.load_state_dict(weights)
+    else:
+        changed: dict[str, Any] = dict(num_heads=4) if change == 'heads' else dict(activation='gelu')
+        weights = other.state_dict()
+        other = ClassEmbeddings(dict(type='fgdet.TextTransformer', **(SIZES | changed)), cache_dir=tmp_path)
+        other.load_state_dict(weights)
+    counts = count_texts(other)
+    embeddings = other(NAMES)
+    assert sum(counts) == 9
+    assert not torch.allclose(embeddings, class_embeddings()(NAMES), atol=1e-5)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_lazy__the_tower_is_neither_initialised_nor_moved_before_a_prompt_is_missing(tmp_path: Path) -> None:
+    full = class_embeddings(cache_dir=tmp_path)
+    expected = full(NAMES)
+    lazy = class_embeddings(seed=5, cache_dir=tmp_path, lazy=True)
+    assert all(parameter.is_meta for parameter in lazy._held.parameters())
+    assert not list(lazy.parameters())
+    weights = full.state_dict()
+    lazy.load_state_dict(weights)
+    counts = count_texts(lazy)
+    assert torch.equal(lazy.eval()(NAMES), expected)
+    assert not counts
+    assert lazy._held.projection.weight.data_ptr() == weights['text.projection.weight'].data_ptr()
+    assert lazy.state_dict().keys() == weights.keys()
+    more = Vocabulary(['bus'])
+    assert torch.equal(lazy(more), full(more))
+    assert sum(counts) == 80
+    assert lazy.state_dict().keys() == weights.keys()
+
+
+def test_lazy__weights_that_do_not_fit_are_named() -> None:
+    weights = class_embeddings().state_dict()
+    weights['text.projection.weight'] = torch.zeros(3, 16)
+    with pytest.raises(RuntimeError, match=r'size mismatch for projection\.weight'):
+        class_embeddings(lazy=True).load_state_dict(weights)
+    del weights['text.projection.weight']
+    with pytest.raises(RuntimeError, match=r'Missing key.*text\.projection'):
+        class_embeddings(lazy=True).load_state_dict(weights)
+    with pytest.raises(RuntimeError, match=r'Unexpected key.*text\.extra'):
+        class_embeddings(lazy=True).load_state_dict(class_embeddings().state_dict() | {'text.extra': torch.zeros(1)})
+
+
+def test_forward__many_rows_pass_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = class_embeddings()(NAMES)
+    monkeypatch.setattr('fgdet.models.classifiers.class_embeddings.ROWS_AT_ONCE', 2)
+    monkeypatch.setattr('fgdet.models.classifiers.class_embeddings.BATCH_SIZE', 3)
+    module = class_embeddings()
+    counts = count_texts(module)
+    torch.testing.assert_close(module(NAMES), expected)
+    assert counts == [3, 1, 3, 1, 1]
+
+
+def test_forward__a_name_longer_than_the_context_is_cut_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = class_embeddings()
+    long = 'cat ' * 100
+    templates = ['a {}.']
+    fits, just = ' '.join(['cat'] * 73), ' '.join(['cat'] * 74)  # with a start, 'a', '.' and an end: 77 and 78 tokens
+    lines = told(monkeypatch)
+    embeddings = module(Vocabulary([long, fits], templates=templates))
+    assert 'the prompts of 1 names are longer than the 77 tokens' in lines[0]
+    tokenizer = Tokenizer.clip()
+    expected = F.normalize(module.text(tokenizer([f'a {long.strip()}.', f'a {fits}.'], 77)), dim=1)
+    torch.testing.assert_close(embeddings, expected)
+    module(Vocabulary([just], templates=templates))
+    assert len(lines) == 2
+
+
+def test_forward__names_that_differ_in_case_alone_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = told(monkeypatch)
+    embeddings = class_embeddings()(Vocabulary(['Cat', 'dog', 'cat']))
+    assert "these are one class to it: 'Cat' and 'cat'" in lines[0]
+    assert torch.equal(embeddings[0], embeddings[2])
 
 
 @pytest.mark.parametrize('change', ['load_state_dict', 'to', 'init_weights'])
