@@ -24,7 +24,8 @@ class OVCocoMetric(CocoResultsMetric):
         ann_file: COCO-form annotation file; all its images count, also those that no prediction came for.
         base: base class names; with ``novel`` also None, OV-COCO's 48 and 17.
         novel: novel class names; empty for a run that looks at base classes only.
-        iou_type: ``'bbox'`` or ``'segm'``.
+        iou_type: ``'bbox'`` or ``'segm'``; a list of both scores boxes and masks, the latter as ``segm_base_ap50`` and
+            so on.
         annotated_images_only: count only images that have an object of the split, as the protocol's own file of 4,836
             images does (Zareian et al., CVPR 2021); what was found on the others is left out.
         outfile: where to write the COCO result list, a ``.json`` file; None writes none.
@@ -42,13 +43,14 @@ class OVCocoMetric(CocoResultsMetric):
         ann_file: str,
         base: Sequence[str] | None = None,
         novel: Sequence[str] | None = None,
-        iou_type: str = 'bbox',
+        iou_type: str | Sequence[str] = 'bbox',
         annotated_images_only: bool = False,
         outfile: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
-        super().__init__(ann_file, (iou_type,), outfile, collect_device, prefix)
+        iou_types = (iou_type,) if isinstance(iou_type, str) else iou_type
+        super().__init__(ann_file, iou_types, outfile, collect_device, prefix)
         if base is None and novel is None:
             base, novel = OV_COCO_BASE, OV_COCO_NOVEL
         base, novel = tuple(base or ()), tuple(novel or ())
@@ -56,20 +58,24 @@ class OVCocoMetric(CocoResultsMetric):
         self.annotated_images_only = annotated_images_only
 
     def score(self, entries: list[dict[str, Any]]) -> dict[str, float]:
-        """Return the six fractions, and log the AP50 of base, novel and all classes as percentages."""
+        """Return six fractions of each type, and log the AP50 of base, novel and all classes as percentages."""
         annotations = self.annotations
         if self.annotated_images_only:
             wanted = set(category_ids_of(self.vocabulary.names, annotations['categories']))
             kept = {each['image_id'] for each in annotations['annotations'] if each['category_id'] in wanted}
             annotations = annotations | {'images': [each for each in annotations['images'] if each['id'] in kept]}
             entries = [entry for entry in entries if entry['image_id'] in kept]
-        scores = evaluate_ov_coco(annotations, entries, self.vocabulary, self.iou_types[0])
-        MMLogger.get_current_instance().info(
-            'OV-COCO AP50 (%s): base %.2f, novel %.2f, all %.2f',
-            self.iou_types[0],
-            *(100 * scores[f'{group}_ap50'] for group in ('base', 'novel', 'all')),
-        )
-        return {key: value for key, value in scores.items() if not key.endswith('_with_gt')}
+        scores: dict[str, float] = {}
+        for iou_type in self.iou_types:
+            of_type = evaluate_ov_coco(annotations, entries, self.vocabulary, iou_type)
+            MMLogger.get_current_instance().info(
+                'OV-COCO AP50 (%s): base %.2f, novel %.2f, all %.2f',
+                iou_type,
+                *(100 * of_type[f'{group}_ap50'] for group in ('base', 'novel', 'all')),
+            )
+            start = f'{iou_type}_' if scores else ''
+            scores |= {f'{start}{key}': value for key, value in of_type.items() if not key.endswith('_with_gt')}
+        return scores
 
     def classes(self) -> Sequence[str]:
         """Return the names that labels index.

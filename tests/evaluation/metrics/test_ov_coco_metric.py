@@ -85,6 +85,16 @@ def test_metric__takes_any_split_and_masks(tmp_path, iou_type):
     assert np.isnan(scores['ov_coco/base_ap50'])
 
 
+def test_metric__boxes_and_masks_of_one_run(tmp_path):
+    ann_file, mask = _tiny_file(tmp_path)
+    config = {'type': 'fgdet.OVCocoMetric', 'ann_file': ann_file, 'novel': ['mug'], 'iou_type': ['bbox', 'segm']}
+    metric = METRICS.build(config)
+    metric.dataset_meta = {'classes': ('cat', 'mug')}
+    metric.process({}, [_one_sample(4, masks=~mask[None]), _one_sample(5, masks=mask[None])])
+    scores = metric.evaluate(size=2)
+    assert (scores['ov_coco/novel_ap50'], scores['ov_coco/segm_novel_ap50']) == (1.0, 0.0)
+
+
 @pytest.mark.parametrize(('annotated_images_only', 'expected'), [(False, 0.5), (True, 1.0)])
 def test_metric__images_without_an_object_of_the_split_count_or_not(tmp_path, annotated_images_only, expected):
     ann_file, _ = _tiny_file(tmp_path)

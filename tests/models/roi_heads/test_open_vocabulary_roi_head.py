@@ -1,42 +1,23 @@
-"""The scores of the second stage against a loop over regions and classes."""
+"""The scores of the second stage against a loop over regions and classes, and its masks by hand."""
 
+from typing import Any
+
+import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.structures import InstanceData
+from torch import Tensor
 from torchvision.ops import roi_align
 
-from fgdet.models.roi_heads.open_vocabulary_roi_head import OpenVocabularyRoIHead
-from tests.detector_builders import tiny_detector
-
-METAS = [dict(img_shape=(48, 60), batch_input_shape=(48, 64)), dict(img_shape=(40, 64), batch_input_shape=(48, 64))]
-
-
-def roi_head(alpha: float = 0.3, beta: float = 0.6) -> OpenVocabularyRoIHead:
-    """Keeps every pair of a region and a class."""
-    detector = tiny_detector()
-    detector.use(detector.vocabulary)
-    detector.roi_head.test_cfg.update(score_thr=-1.0, max_per_img=1000, nms=dict(type='nms', iou_threshold=1.0))
-    detector.roi_head.test_cfg.score_ensemble = dict(alpha=alpha, beta=beta, temperature=0.1)
-    return detector.roi_head
-
-
-def features() -> tuple[torch.Tensor, ...]:
-    torch.manual_seed(0)
-    pyramid = [torch.randn(2, 16, 48 // stride, 64 // stride) for stride in (4, 8, 16)]
-    return (*pyramid, torch.randn(2, 16, 6, 8))
-
-
-def proposals(*counts: int) -> list[InstanceData]:
-    torch.manual_seed(1)
-    corners = [torch.rand(count, 2) * 30 for count in counts]
-    return [InstanceData(bboxes=torch.cat([each, each + 4 + torch.rand(each.shape) * 20], 1)) for each in corners]
+from tests.detector_builders import BASE, NAMES, batch, tiny_detector
+from tests.models.roi_heads.test_ensembled_boxes import METAS, features, keeping_all, proposals
 
 
 @torch.no_grad()
 def test_predict__every_score_by_hand() -> None:
-    head, x, found = roi_head(), features(), proposals(3, 2)
+    head, x, found = keeping_all('fvit_tiny', alpha=0.3, beta=0.6), features(), proposals(3, 2)
     results = head.predict_bbox(x, METAS, found, head.test_cfg)
-    classes, is_base = head.bbox_head.fc_cls.class_embeddings, [True, False, False, True]
+    classes, is_base = head.bbox_head.fc_cls.class_embeddings, [name in BASE for name in NAMES]
     for image, (result, each, meta) in enumerate(zip(results, found, METAS, strict=True)):
         rois = F.pad(each.bboxes, (1, 0), value=image)
         logits, deltas = head.bbox_head(head.bbox_roi_extractor(x[:3], rois))
@@ -53,19 +34,48 @@ def test_predict__every_score_by_hand() -> None:
             torch.testing.assert_close(score, p ** (1 - weight) * q**weight, atol=1e-5, rtol=1e-4)
 
 
-@torch.no_grad()
-def test_predict__an_image_does_not_depend_on_the_others() -> None:
-    head, x, found = roi_head(), features(), proposals(3, 2)
-    together = head.predict_bbox(x, METAS, found, head.test_cfg)[1]
-    alone = head.predict_bbox(tuple(level[1:] for level in x), METAS[1:], found[1:], head.test_cfg)[0]
-    torch.testing.assert_close(alone.scores, together.scores)
-    torch.testing.assert_close(alone.bboxes, together.bboxes)
+def detector_of_full_masks() -> Any:
+    """Every mask has the logit 10 everywhere, so it is its box."""
+    detector = tiny_detector(form='fvit_mask_tiny')
+    torch.nn.init.zeros_(detector.roi_head.mask_head.conv_logits.weight)
+    torch.nn.init.constant_(detector.roi_head.mask_head.conv_logits.bias, 10.0)
+    return detector
+
+
+@pytest.mark.parametrize('names', [NAMES, ['owl'], ['owl', 'tree', 'a b', 'c', 'd', 'e', 'f']])
+def test_masks__boxes_in_the_original_image(names: list[str]) -> None:
+    detector = detector_of_full_masks()
+    detector.set_vocabulary(names)
+    data = batch([])
+    data['data_samples'][0].set_metainfo(dict(ori_shape=(128, 32), scale_factor=(2.0, 0.5)))
+    instances = detector.test_step(data)[0].pred_instances
+    assert len(instances) and instances.masks.dtype == torch.bool
+
+    def inside(size: int, start: Tensor, end: Tensor) -> Tensor:
+        """Linear from 0 to 1 over one of 14 cells around an edge of the box, at the centres of pixels."""
+        centres = torch.arange(size) + 0.5
+        return (torch.minimum(centres - start, end - centres) / (end - start) * 14 + 0.5).clamp(0, 1)
+
+    for mask, (left, top, right, bottom) in zip(instances.masks, instances.bboxes, strict=True):
+        expected = inside(128, top, bottom)[:, None] * inside(32, left, right) * torch.tensor(10.0).sigmoid()
+        assert torch.equal(mask, expected >= 0.5)
 
 
 @torch.no_grad()
-def test_predict__images_without_proposals() -> None:
-    head = roi_head()
-    mixed = head.predict_bbox(features(), METAS, proposals(0, 2), head.test_cfg)
-    assert [len(each) for each in mixed] == [0, 8]
-    none = head.predict_bbox(features(), METAS, proposals(0, 0), head.test_cfg)
-    assert [len(each) for each in none] == [0, 0]
+def test_masks__none_without_detections() -> None:
+    detector = detector_of_full_masks()
+    detector.roi_head.test_cfg.score_thr = 1.0
+    instances = detector.test_step(batch([]))[0].pred_instances
+    assert instances.masks.shape == (0, 64, 64)
+
+
+def test_mask_loss__of_boxes_that_are_filled() -> None:
+    detector = detector_of_full_masks().train()
+    box = [8.0, 8.0, 40.0, 40.0]
+    data = detector.data_preprocessor(batch([box]), training=True)
+    detector.use(detector.training_vocabulary)
+    pyramid = detector.extract_feat(data['inputs'])
+    proposals = [InstanceData(bboxes=torch.tensor([box, [10.0, 10, 30, 40], [50, 50, 60, 60]]))]
+    losses = detector.roi_head.loss(pyramid, proposals, data['data_samples'])
+    # Two proposals and the box itself overlap the object, by 1 and 0.59, and lie in it; the third has no mask.
+    assert losses['loss_mask'].item() == pytest.approx(4.54e-5, rel=0.01)  # log(1 + exp(-10))
