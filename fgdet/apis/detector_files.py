@@ -48,7 +48,7 @@ def load_detector(
     if 'model' not in cfg:
         raise UserError('detector config: it has no model')
     try:
-        model = MODELS.build(cfg.model)
+        model = MODELS.build(_with_lazy_text_tower(cfg.model))
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f'detector config: its model cannot be built ({one_line(error)})') from error
     if not issubclass(type(model), kind):
@@ -103,6 +103,14 @@ def _read_config(config: str | Path | Config | None, content: dict[str, Any], ch
         return Config(read_stored_config(text))
     except ValueError as error:
         raise UserError(f'checkpoint {checkpoint}: {error}; give the config that it was trained with') from error
+
+
+def _with_lazy_text_tower(model: dict[str, Any]) -> dict[str, Any]:
+    """The config of a model whose text tower waits aside until a name is missing among the embeddings on disk."""
+    embeddings = model.get('class_embeddings') or {}
+    if str(embeddings.get('type')).split('.')[-1] != 'ClassEmbeddings':
+        return model
+    return dict(model, class_embeddings=dict(embeddings, lazy=True))
 
 
 def _pipeline(cfg: Config) -> list[dict[str, Any]]:
