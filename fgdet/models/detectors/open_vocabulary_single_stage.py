@@ -27,8 +27,8 @@ class OpenVocabularySingleStage(OpenVocabularyMixin, SingleStageDetector):
         bbox_head: config of an :class:`~fgdet.models.dense_heads.ov_atss_head.OVATSSHead`, or of another head that
             takes classes and whose ``predict`` takes the dense map as last feature.
         class_embeddings: config of a :class:`~fgdet.models.classifiers.class_embeddings.ClassEmbeddings`.
-        vocabulary: arguments or name of a :class:`~fgdet.structures.vocabulary.Vocabulary`: the names that labels index,
-            of which ``base`` have boxes. The same as the data sets'.
+        vocabulary: arguments, name or file of a :meth:`~fgdet.structures.vocabulary.Vocabulary.build`: the names that
+            training labels index, of which ``base`` have boxes. The same as the data sets'.
         train_cfg: the head's.
         test_cfg: the head's.
         data_preprocessor: config of the preprocessor; its padding must leave whole patches.

@@ -100,6 +100,7 @@ def test_scores_and_boxes__one_cell_written_out() -> None:
     assert boxes[1][1, 1 * 3 + 2].tolist() == pytest.approx(expected_box, rel=1e-5)
 
 
+@pytest.mark.filterwarnings('ignore:DeprecationWarning. `num_anchors`')  # of mmdet's own head
 @pytest.mark.parametrize('loss_cls', [FOCAL, dict(type='CrossEntropyLoss', use_sigmoid=True)], ids=['focal', 'cross'])
 def test_loss__of_a_linear_classifier_is_mmdets_on_the_trained_names(loss_cls: dict[str, Any]) -> None:
     columns = [0, 2, 3]
