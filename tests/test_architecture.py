@@ -38,6 +38,7 @@ LEVELS = {
     'models.necks': 5.2,
     'models.dense_heads': 5.3,
     'models.roi_heads': 5.3,
+    'models.export': 5.4,
     'models.pretrainers': 5.4,
     'models.detectors': 5.4,
     'models': 5.9,

@@ -1,0 +1,1 @@
+"""Detectors as plain functions of tensors, for graphs that leave Python."""

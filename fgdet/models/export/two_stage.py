@@ -1,0 +1,81 @@
+"""Two-stage detectors, cascades among them, as functions of tensors.
+
+Axes: B images, H x W pixels, A anchors of a level, P proposals of an image, R regions of all images, M detections of an
+image, K classes, C channels.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from fgdet.models.export.selection import Classes, decode, select, with_image_index
+from fgdet.models.export.suppression import OUT, best, rows_of, suppress
+
+
+class ExportableTwoStage(nn.Module):
+    """What an ``OpenVocabularyRCNN`` predicts, but masks, for images that fill the network's input.
+
+    Args:
+        detector: with a vocabulary in use.
+    """
+
+    def __init__(self, detector: Any) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) normalised pixels -> what :func:`~fgdet.models.export.selection.select` gives."""
+        detector, size_hw = self.detector, pixels.shape[-2:]
+        *taps, dense = detector.backbone(pixels)
+        pyramid = detector.neck(tuple(taps))
+        boxes, is_proposal = self._proposals(pyramid, size_hw)
+        heads = detector.roi_head.box_heads
+        stage_logits = []
+        for stage, head in enumerate(heads):
+            outputs = self._stage(stage, pyramid, with_image_index(boxes))
+            stage_logits.append(outputs['cls_score'])
+            boxes = decode(head.bbox_coder, boxes, outputs['bbox_pred'].unflatten(0, boxes.shape[:2]), size_hw)
+        head = heads[-1]
+        scores = head.probabilities(sum(stage_logits) / len(stage_logits)).unflatten(0, boxes.shape[:2])  # (B, P, K)
+        classes = Classes(head.class_embeddings, head.is_trained, head.num_negatives)
+        patch = detector.backbone.visual.patch_size
+        return select(boxes, scores * is_proposal[..., None], dense, patch, classes, detector.roi_head.test_cfg)
+
+    def _proposals(self, pyramid: Sequence[Tensor], size_hw: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """mmdet's proposals: boxes (B, P, 4), and (B, P) bool, False for what only fills up."""
+        head, cfg = self.detector.rpn_head, self.detector.rpn_head.test_cfg
+        logits, deltas = head(pyramid)
+        priors = head.prior_generator.grid_priors([each.shape[-2:] for each in logits], device=logits[0].device)
+        boxes, scores = [], []
+        for level_logits, level_deltas, level_priors in zip(logits, deltas, priors, strict=True):
+            values, places = best(level_logits.permute(0, 2, 3, 1).flatten(1).sigmoid(), cfg.nms_pre)  # of (B, A)
+            chosen = rows_of(level_deltas.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4)), places)
+            boxes.append(decode(head.bbox_coder, level_priors[places], chosen, size_hw))
+            is_large = (boxes[-1][..., 2:] - boxes[-1][..., :2] > cfg.min_bbox_size).all(dim=2)
+            values = torch.where(is_large, values, OUT)[:, None]  # (B, 1, nms_pre)
+            scores.append(suppress(boxes[-1], values, cfg.nms.iou_threshold, 0.0)[:, 0])
+        values, places = best(torch.cat(scores, dim=1), cfg.max_per_img)
+        return rows_of(torch.cat(boxes, dim=1), places), values >= 0
+
+    def _stage(self, stage: int, pyramid: Sequence[Tensor], rois: Tensor) -> dict[str, Tensor]:
+        """``cls_score`` and ``bbox_pred`` of one stage for (R, 5)."""
+        roi_head = self.detector.roi_head
+        extractor, head = roi_head.bbox_roi_extractor, roi_head.bbox_head
+        if isinstance(head, nn.ModuleList):  # a cascade
+            extractor, head = extractor[stage], head[stage]
+        logits, deltas = head(_pool(extractor, pyramid, rois))
+        return {'cls_score': logits.float(), 'bbox_pred': deltas}
+
+
+def _pool(extractor: Any, pyramid: Sequence[Tensor], rois: Tensor) -> Tensor:
+    """mmdet's choice of a level for each region, (R, C, p, p); all levels are pooled, as a graph has no choice."""
+    levels = extractor.map_roi_levels(rois, extractor.num_inputs)  # (R,)
+    pooled: Any = 0
+    for level in range(extractor.num_inputs):
+        layer, stride = extractor.roi_layers[level], extractor.featmap_strides[level]
+        each = roi_align(pyramid[level], rois, layer.output_size, 1 / stride, layer.sampling_ratio, aligned=True)
+        pooled = pooled + each * (levels == level)[:, None, None, None]
+    return pooled
