@@ -11,7 +11,7 @@ model = dict(
     vocabulary=_base_.vocabulary,
 )
 
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=400, val_interval=400)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=300, val_interval=300)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -22,7 +22,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=400, eta_min=1e-5),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=300, eta_min=1e-5),
 ]
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=400), logger=dict(interval=20))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=300), logger=dict(interval=20))
 log_processor = dict(by_epoch=False)

@@ -1,10 +1,14 @@
 """Which boxes training may see, and what a label means."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
+from pycocotools import mask as mask_utils
 
 from fgdet.datasets.ov_coco import OVCocoDataset
 from fgdet.datasets.shapes_world import ShapesWorld
@@ -120,3 +124,24 @@ def test_configs__have_the_splits_of_the_package() -> None:
         assert Vocabulary(**config.vocabulary) == expected
     assert [coco.train_dataloader.dataset.split, coco.val_dataloader.dataset.split] == ['base', 'all']
     assert [shapes.train_dataloader.dataset.split, shapes.val_dataloader.dataset.split] == ['base', 'all']
+
+
+def test_masks__of_run_lengths_and_polygons_are_the_same(tmp_path: Path) -> None:
+    square = np.zeros((80, 100), np.uint8, order='F')
+    square[10:30, 20:60] = 1
+    compressed = mask_utils.encode(square)
+    compressed['counts'] = compressed['counts'].decode()
+    plain = dict(size=[80, 100], counts=[20 * 80 + 10, *[20, 60] * 39, 20, 80 * 41 - 30])
+    polygon = [[20, 10, 60, 10, 60, 30, 20, 30]]
+    ann_file = write_annotations(tmp_path / 'annotations.json', CATEGORIES, [[('cat', (20, 10, 40, 20))] * 3])
+    content = json.loads(ann_file.read_text())
+    for entry, segmentation in zip(content['annotations'], (compressed, plain, polygon), strict=True):
+        entry['segmentation'] = segmentation
+    ann_file.write_text(json.dumps(content))
+    pipeline = Config.fromfile(CONFIGS / 'ov_coco' / 'fvit_mask_tiny.py').train_dataloader.dataset.pipeline[1:2]
+    settings: dict[str, Any] = dict(vocabulary=VOCABULARY, data_prefix=dict(img=''), pipeline=[])
+    data = OVCocoDataset(ann_file=str(ann_file), split='base', **settings)
+    loaded = TRANSFORMS.build(pipeline[0])(data.get_data_info(0) | dict(ori_shape=(80, 100)))
+    assert not loaded['gt_ignore_flags'].any()
+    for mask in loaded['gt_masks'].masks:
+        assert np.array_equal(mask, square)
