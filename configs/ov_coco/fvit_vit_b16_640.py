@@ -1,6 +1,6 @@
 # F-ViT on OV-COCO with FG-CLIP ViT-B/16 at 640 pixels, 8 GPUs with 8 images each.
 _base_ = [
-    '../_base_/detection_runtime.py',
+    '../_base_/schedules/ov_coco.py',
     '../_base_/models/fvit.py',
     '../_base_/datasets/ov_coco.py',
 ]
@@ -10,20 +10,3 @@ model = dict(
     class_embeddings=dict(checkpoint=checkpoint),
     vocabulary=_base_.vocabulary,
 )
-
-# Three epochs at a batch of 64 (F-ViT on OV-COCO, CLIPSelf, arXiv 2310.01403, appendix): 107,761 images with base boxes
-# (Zareian et al., CVPR 2021, section 4.1) / 64 = 1684 iterations an epoch, 5052 in all. Warm-up and cosine are ours.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=3, val_interval=1)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.1),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
-    clip_grad=dict(max_norm=1.0),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=250),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=3, eta_min=1e-6, convert_to_iter_based=True),
-]
-auto_scale_lr = dict(enable=False, base_batch_size=64)

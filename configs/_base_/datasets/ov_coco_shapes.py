@@ -44,6 +44,7 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/train.json',
         data_prefix=dict(img='train/'),
+        expected_counts=None,
         pipeline=train_pipeline,
     ),
 )
@@ -55,9 +56,15 @@ val_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/val.json',
         data_prefix=dict(img='val/'),
+        expected_counts=None,
         pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + 'annotations/val.json', base=vocabulary['base'], novel=vocabulary['novel'])
+val_evaluator = dict(
+    ann_file=data_root + 'annotations/val.json',
+    base=vocabulary['base'],
+    novel=vocabulary['novel'],
+    annotated_images_only=False,
+)
 test_evaluator = val_evaluator

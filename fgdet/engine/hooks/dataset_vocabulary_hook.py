@@ -14,7 +14,8 @@ from fgdet.utils.checks import UserError
 @HOOKS.register_module()
 class DatasetVocabularyHook(Hook):
     """Refuses to train where labels would index other names than the detector's or boxes of novel names would be shown,
-    and makes the detector look for the names of the data set that it is evaluated on, in the detector's own templates.
+    and makes the detector look for the names of the data set that it is evaluated on, in the detector's own templates
+    unless the data's vocabulary has some.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -45,11 +46,16 @@ class DatasetVocabularyHook(Hook):
 
     def before_val(self, runner: Runner) -> None:
         """Look for the names of the validation data."""
-        _detector(runner).set_vocabulary(list(runner.val_dataloader.dataset.metainfo['classes']))
+        _look_for(runner, runner.val_dataloader.dataset)
 
     def before_test(self, runner: Runner) -> None:
         """Look for the names of the test data."""
-        _detector(runner).set_vocabulary(list(runner.test_dataloader.dataset.metainfo['classes']))
+        _look_for(runner, runner.test_dataloader.dataset)
+
+
+def _look_for(runner: Runner, dataset: Any) -> None:
+    """Set the data's vocabulary, with the synonyms it may have, or its class names alone."""
+    _detector(runner).set_vocabulary(getattr(dataset, 'vocabulary', None) or list(dataset.metainfo['classes']))
 
 
 def _check_names(expected: list[str], classes: list[str]) -> None:

@@ -52,8 +52,11 @@ def evaluate_lvis(
     category_ids = [category['id'] for category in categories]
     validate_results(predictions, [image['id'] for image in annotations['images']], category_ids, iou_type)
     by_category: dict[int, list[dict[str, Any]]] = {number: [] for number in category_ids}
+    judged = {(each['image_id'], each['category_id']) for each in annotations['annotations']}
+    judged |= {(each['id'], number) for each in annotations['images'] for number in each.get('neg_category_ids', ())}
     for entry in best_of_each_image(predictions):
-        by_category[entry['category_id']].append(entry)
+        if (entry['image_id'], entry['category_id']) in judged:
+            by_category[entry['category_id']].append(entry)
     precisions, recalls = [], []
     for start in range(0, len(category_ids), _CLASSES_AT_ONCE):
         chunk = category_ids[start : start + _CLASSES_AT_ONCE]

@@ -97,6 +97,13 @@ def test_before_train__refuses_novel_boxes_of_any_data_set(tmp_path: Path) -> No
         DatasetVocabularyHook().before_train(run_of(data))
 
 
+def test_before_test__a_vocabulary_of_the_data_keeps_its_synonyms(tmp_path: Path) -> None:
+    data = coco_form(tmp_path, split='all', vocabulary=dict(names=['dog', 'cat'], synonyms=dict(dog=['hound'])))
+    run = run_of(data)
+    DatasetVocabularyHook().before_test(run)
+    assert run.model.seen == [data.vocabulary]
+
+
 def test_before_val_and_test__looks_for_the_names_of_the_data() -> None:
     run = run_of(Labels(('owl', 'cat')))
     DatasetVocabularyHook().before_val(run)

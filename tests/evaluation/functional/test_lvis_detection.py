@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools import mask as mask_utils
 
 from fgdet.evaluation.functional.lvis_detection import best_of_each_image, evaluate_lvis
 from fgdet.utils.checks import UserError
@@ -60,6 +61,16 @@ def test_evaluate_lvis__a_class_counts_where_it_was_looked_for(image: dict[str, 
     assert (scores['APc'], scores['APf'], scores['APr']) == pytest.approx((expected, 1.0, 1.0))
     assert scores['base_ap'] == pytest.approx((1 + expected) / 2)
     assert np.isnan(scores['APs']) and scores['APm'] == pytest.approx(scores['AP'])
+
+
+def test_evaluate_lvis__masks_on_an_image_without_objects() -> None:
+    mask = mask_utils.encode(np.asfortranarray(np.pad(np.ones((40, 40), dtype=np.uint8), ((10, 49), (10, 49)))))
+    annotations = scene()
+    annotations['images'].append({'id': 3, 'height': 99, 'width': 99})
+    for each in annotations['annotations']:
+        each['segmentation'] = [[10, 10, 50, 10, 50, 50, 10, 50]]
+    entries = [entry | {'segmentation': mask} for entry in [*RIGHT, found(3, 1, 0.9)]]
+    assert evaluate_lvis(annotations, entries, 'segm')['AP'] == pytest.approx(1.0)
 
 
 def test_evaluate_lvis__nothing_found() -> None:
