@@ -1,6 +1,7 @@
 """A trained detector as one object: pictures in, boxes with names out."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,38 +11,76 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
-from PIL import Image, ImageOps
+from mmengine.structures import InstanceData
+from PIL import Image
 
-from fgdet.checkpoints.loading import read_state_file
-from fgdet.checkpoints.stored_config import read_stored_config
-from fgdet.models.detectors.open_vocabulary_rcnn import OpenVocabularyRCNN
-from fgdet.registry import MODELS
+from fgdet.apis.competing_names import competing_names
+from fgdet.apis.detector_files import load_detector, one_line
+from fgdet.apis.image_reading import ImageInput, load_image
+from fgdet.apis.inference_settings import InferenceSettings, with_scale, with_suppression
+from fgdet.apis.tiling import detect_tiled
+from fgdet.models.detectors.open_vocabulary import OpenVocabularyMixin
+from fgdet.models.post_processing.calibration import calibrate
 from fgdet.structures.detections import Detections
 from fgdet.structures.vocabulary import Vocabulary
-from fgdet.utils.checks import UserError, existing_file
-from fgdet.utils.configs import read_config
-from fgdet.utils.imports import import_quietly
+from fgdet.utils.checks import UserError
 
-#: A path, an (H, W, 3) uint8 RGB array, or a PIL image.
-ImageInput = str | Path | np.ndarray | Image.Image
+#: Pixels that a mask may have when mmdet makes it: 2048 x 2048; on larger images masks are made so and enlarged.
+MAX_MASK_PIXELS = 2**22
 
 
 class Detector:
     """Finds things named in words.
 
     Args:
-        model: a detector with its weights, on the device where it is to run.
+        model: a detector with its weights, on the device where it is to run; one of mmdet's with an
+            :class:`~fgdet.models.detectors.open_vocabulary.OpenVocabularyMixin`.
         pipeline: mmdet's test transforms without the one that reads the image; they take ``img`` as BGR.
+        settings: batches, suppression, tiles.
+        calibration: ``scale`` and ``bias`` of :func:`~fgdet.models.post_processing.calibration.calibrate`, applied to
+            the scores after suppression; None leaves them.
+
+    Raises:
+        UserError: the pipeline cannot be built.
     """
 
-    def __init__(self, model: OpenVocabularyRCNN, pipeline: Sequence[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        pipeline: Sequence[dict[str, Any]],
+        settings: InferenceSettings | None = None,
+        calibration: Mapping[str, float] | None = None,
+    ) -> None:
         self.model = model.eval()
+        self._steps = list(pipeline)
+        self._calibration = None if calibration is None else dict(calibration)
+        self._test_cfg = copy.deepcopy(getattr(_last_head(model), 'test_cfg', None))
+        self.settings = settings or InferenceSettings()
+
+    @property
+    def settings(self) -> InferenceSettings:
+        """How it runs; may be replaced at any time."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: InferenceSettings) -> None:
         init_default_scope('mmdet')
-        self._pipeline = Compose([dict(type='mmdet.LoadImageFromNDArray'), *pipeline])
+        steps = [dict(type='mmdet.LoadImageFromNDArray'), *with_scale(self._steps, settings.scale)]
+        try:
+            self._pipeline = Compose(steps)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f'detector config: its test pipeline cannot be built ({one_line(error)})') from error
+        if self._test_cfg is not None:
+            _last_head(self.model).test_cfg = with_suppression(self._test_cfg, settings)
+        self._settings = settings
 
     @classmethod
     def from_pretrained(
-        cls, config: str | Path | Config | None = None, checkpoint: str | Path | None = None, device: str = 'auto'
+        cls,
+        config: str | Path | Config | None = None,
+        checkpoint: str | Path | None = None,
+        device: str = 'auto',
+        settings: InferenceSettings | None = None,
     ) -> 'Detector':
         """Build a detector and load its weights.
 
@@ -49,33 +88,16 @@ class Detector:
             config: a config file or config; None takes the one that training stored in the checkpoint.
             checkpoint: what training wrote, a ``.pth`` file. It holds both towers: nothing else is read or fetched.
             device: ``'auto'`` takes the GPU if there is one; else as for torch, such as ``'cpu'`` or ``'cuda:1'``.
+            settings: as for the class.
 
         Raises:
             UserError: a file is missing or damaged, the config describes no detector, or weights and config do not fit.
         """
         if checkpoint is None:
             raise UserError('detector checkpoint: none given; give the .pth file that training wrote')
-        content = read_state_file(existing_file(checkpoint, 'checkpoint'))
-        cfg = _read_config(config, content, Path(checkpoint))
-        import_quietly('mmdet.datasets', 'mmdet.datasets.transforms')
-        init_default_scope(cfg.get('default_scope', 'mmdet'))
-        if 'model' not in cfg:
-            raise UserError('detector config: it has no model')
-        try:
-            model = MODELS.build(cfg.model)
-        except (KeyError, TypeError) as error:
-            message = ' '.join(str(error.args[0] if error.args else error).split())
-            raise UserError(f'detector config: its model cannot be built ({message})') from error
-        if not isinstance(model, OpenVocabularyRCNN):
-            raise UserError(f'detector config: its model is a {type(model).__name__}, not a fgdet.OpenVocabularyRCNN')
-        try:
-            model.load_state_dict(content.get('state_dict', content))
-        except RuntimeError as error:
-            lines = [line.strip() for line in str(error).splitlines()[1:3]]
-            raise UserError(
-                f'checkpoint {checkpoint}: its weights do not fit the config ({" ".join(lines)})'
-            ) from error
-        return cls(model.to(_device(device)), _pipeline(cfg))
+        expected = 'no detector whose classes are words such as fgdet.OpenVocabularyRCNN'
+        files = load_detector(config, checkpoint, device, OpenVocabularyMixin, expected)
+        return cls(files.model, files.pipeline, settings, files.config.get('calibration'))
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -85,108 +107,159 @@ class Detector:
     def set_vocabulary(self, vocabulary: Vocabulary | Sequence[str]) -> None:
         """Look for these names from now on; no reload, no retraining.
 
+        What the vocabulary leaves open is as in training. Unless ``settings.compete`` is False, the other trained names
+        stand against it, see :mod:`fgdet.apis.competing_names`; not so where it was given negatives, or none
+        (``negatives=()``).
+
         Raises:
             UserError: the names are empty, repeated or no strings.
         """
+        vocabulary = Vocabulary.build(vocabulary)
+        if self.settings.compete:
+            trained = self.model.training_vocabulary
+            negatives = [name for name in trained.negatives if name not in vocabulary.names]
+            rivals = [name for name in competing_names(vocabulary, trained) if name not in negatives]
+            vocabulary = vocabulary.with_negatives([*negatives, *rivals])
         self.model.set_vocabulary(vocabulary)
 
     def detect(self, images: ImageInput | Sequence[ImageInput], score_threshold: float = 0.3) -> list[Detections]:
         """Detections of each image, the best first.
 
-        Images pass one by one: padded to a common size, the features of one would depend on the size of the others.
+        Images of one size after resizing and padding pass together, ``settings.batch_size`` at a time; those of others
+        never do: padded to a common size, the features of one would depend on the size of the others.
 
         Args:
             images: one or a list of paths, arrays (H, W, 3) uint8 RGB, or PIL images. A turned photograph (EXIF) is set
                 upright first, from a path and from PIL alike.
-            score_threshold: detections below are left out, 0..1.
+            score_threshold: detections below are left out, 0..1; a name with a threshold of its own keeps that.
 
         Returns:
             one :class:`Detections` an image, boxes in pixels of the original image; a list for a single image too.
 
         Raises:
-            UserError: a path holds no image, an image is too narrow to be resized, or the threshold is out of range.
+            UserError: a path holds no image, an image is too narrow to be resized, the threshold is out of range, or
+                memory is short.
             ValueError: an array is of another form.
         """
-        if not 0 <= score_threshold <= 1:
-            raise UserError(f'score_threshold: expected 0..1, got {score_threshold}')
+        _check_threshold(score_threshold)
         if isinstance(images, str | Path | np.ndarray | Image.Image):
             images = [images]
-        return [self._detect_one(load_image(image)).filter(score_threshold) for image in images]
+        window = self.settings.batch_size
+        found: list[Detections] = []
+        for start in range(0, len(images), window):
+            found += self.detect_arrays([load_image(each) for each in images[start : start + window]], score_threshold)
+        return found
+
+    def detect_array(self, image: np.ndarray, score_threshold: float = 0.3, source: str | None = None) -> Detections:
+        """Detections of one (H, W, 3) uint8 RGB array; ``source``, the file that it came from, is not looked at."""
+        return self.detect_arrays([image], score_threshold)[0]
+
+    def detect_arrays(self, images: Sequence[np.ndarray], score_threshold: float = 0.3) -> list[Detections]:
+        """As :meth:`detect`, for arrays that are in memory already."""
+        _check_threshold(score_threshold)
+        tile = self.settings.tile
+        large = [tile is not None and max(image.shape[:2]) > tile for image in images]
+        small = iter(self._predict([image for image, is_large in zip(images, large, strict=True) if not is_large]))
+        return [
+            self._detect_tiled(image, score_threshold) if is_large else self._above(next(small), score_threshold)
+            for image, is_large in zip(images, large, strict=True)
+        ]
 
     @torch.no_grad()
-    def _detect_one(self, image: np.ndarray) -> Detections:
-        """(H, W, 3) uint8 RGB -> its detections."""
+    def region_features(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
+        """What the frozen tower sees in boxes: (N, 4) in pixels of an (H, W, 3) uint8 RGB array -> (N, d) of length 1.
+
+        The image passes the test pipeline as a whole, and the boxes are scaled with it.
+        """
+        inputs = self._prepare(image)
+        sample, (height, width) = inputs['data_samples'], image.shape[:2]
+        frame_h, frame_w = sample.ori_shape
+        factor_x, factor_y = sample.scale_factor[0] * frame_w / width, sample.scale_factor[1] * frame_h / height
+        boxes = torch.as_tensor(boxes_xyxy, dtype=torch.float32) * torch.tensor([factor_x, factor_y] * 2)
+        batch = self.model.data_preprocessor(pseudo_collate([inputs]), False)['inputs']
+        return self.model.region_features(batch, [boxes.to(batch.device)]).cpu().numpy()
+
+    def _detect_tiled(self, image: np.ndarray, score_threshold: float) -> Detections:
+        settings = self.settings
+        assert settings.tile is not None
+        return detect_tiled(
+            image,
+            lambda parts: [self._above(found, score_threshold) for found in self._predict(parts)],
+            settings.tile,
+            settings.tile_overlap,
+            settings.batch_size,
+            settings.nms == 'agnostic',
+            settings.iou,
+        )
+
+    def _above(self, found: Detections, default: float) -> Detections:
+        """Those that reach the threshold of their name."""
+        vocabulary = self.vocabulary
+        thresholds = np.array([vocabulary.threshold_of(name, default) for name in found.names])
+        return found.filter(thresholds)
+
+    @torch.no_grad()
+    def _predict(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        """(H, W, 3) uint8 RGB each -> their detections, whatever the score; one size at a time."""
+        inputs = [self._prepare(image) for image in images]
+        divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
+        sizes = [tuple(-(-side // divisor) for side in each['inputs'].shape[-2:]) for each in inputs]
+        found: dict[int, Detections] = {}
+        for size in dict.fromkeys(sizes):
+            members = [index for index, each in enumerate(sizes) if each == size]
+            for start in range(0, len(members), self.settings.batch_size):
+                chunk = members[start : start + self.settings.batch_size]
+                outputs = self._forward([inputs[index] for index in chunk])
+                for index, output in zip(chunk, outputs, strict=True):
+                    found[index] = self._read(output, inputs[index]['data_samples'].ori_shape, images[index].shape[:2])
+        return [found[index] for index in range(len(images))]
+
+    def _prepare(self, image: np.ndarray) -> dict[str, Any]:
+        """(H, W, 3) uint8 RGB -> what mmdet's models take."""
         height, width = image.shape[:2]
         try:
             inputs = self._pipeline(dict(img=np.ascontiguousarray(image[..., ::-1]), img_id=0))
         except cv2.error as error:  # a side that would become less than a pixel
             raise UserError(f'image of {width} x {height} pixels: too narrow to be resized for the detector') from error
-        found = self.model.test_step(pseudo_collate([inputs]))[0].pred_instances.cpu().numpy()
-        boxes = found.bboxes.clip(0, [width, height, width, height])
-        return Detections(boxes, found.scores, found.labels, [self.vocabulary.names[label] for label in found.labels])
+        shrink = (MAX_MASK_PIXELS / (height * width)) ** 0.5
+        if shrink < 1 and getattr(self.model, 'with_mask', False):  # boxes and masks in pixels of a smaller frame
+            sample = inputs['data_samples']
+            frame = max(1, round(height * shrink)), max(1, round(width * shrink))
+            factor_x, factor_y = sample.scale_factor
+            scale_factor = (factor_x * width / frame[1], factor_y * height / frame[0])
+            sample.set_metainfo(dict(ori_shape=frame, scale_factor=scale_factor))
+        return inputs
 
-
-def load_image(image: ImageInput) -> np.ndarray:
-    """Any of the accepted forms as (H, W, 3) uint8 RGB, upright.
-
-    Raises:
-        UserError: a path holds no image.
-        ValueError: an array is of another form.
-    """
-    if isinstance(image, str | Path):
-        data = np.fromfile(existing_file(image, 'image'), dtype=np.uint8)
+    def _forward(self, inputs: list[dict[str, Any]]) -> list[InstanceData]:
         try:
-            decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None  # as mmdet reads it, EXIF included
-        except cv2.error as error:
-            raise UserError(f'image {image}: OpenCV refuses it ({" ".join(error.err.split())})') from error
-        if decoded is None:
-            raise UserError(f'image {image}: it cannot be read as an image; is it one, and complete?')
-        return decoded[..., ::-1]
-    if isinstance(image, Image.Image):
-        return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
-    is_array = isinstance(image, np.ndarray)
-    if not is_array or image.ndim != 3 or image.shape[2] != 3 or image.size == 0 or image.dtype != np.uint8:
-        found = f'{image.shape} {image.dtype}' if is_array else type(image).__name__
-        raise ValueError(f'image: expected a path, a PIL image or an (H, W, 3) uint8 RGB array, got {found}')
-    return image
+            outputs = self.model.test_step(pseudo_collate(inputs))
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            height, width = inputs[0]['inputs'].shape[-2:]
+            raise UserError(
+                f'out of memory on {len(inputs)} images of {width} x {height} pixels; a lower batch size '
+                '(--batch-size), a lower test scale (--scale), tiles of that scale for large images (--tile) or '
+                '--device cpu need less'
+            ) from error
+        return [output.pred_instances.cpu().numpy() for output in outputs]
+
+    def _read(self, found: InstanceData, frame_hw: tuple[int, int], size_hw: tuple[int, int]) -> Detections:
+        """What the model says in pixels of a frame, in those of the image."""
+        height, width = frame_hw
+        boxes, scores = found.bboxes.clip(0, [width, height, width, height]), found.scores
+        if self._calibration is not None:
+            scores = calibrate(scores, **self._calibration)
+        names = [self.vocabulary.names[label] for label in found.labels]
+        detections = Detections(boxes, scores, found.labels, names, found.masks if 'masks' in found else None)
+        return detections if frame_hw == size_hw else detections.resized(frame_hw, size_hw)
 
 
-def _read_config(config: str | Path | Config | None, content: dict[str, Any], checkpoint: Path) -> Config:
-    if isinstance(config, Config):
-        return config
-    if config is not None:
-        return read_config(config)
-    text = content.get('meta', {}).get('cfg') if isinstance(content.get('meta'), dict) else None
-    if not text:
-        raise UserError(f'checkpoint {checkpoint}: it holds no config; give the one that it was trained with')
-    try:
-        return Config(read_stored_config(text))
-    except ValueError as error:
-        raise UserError(f'checkpoint {checkpoint}: {error}; give the config that it was trained with') from error
+def _last_head(model: Any) -> Any:
+    """The head whose ``test_cfg`` says how boxes suppress each other."""
+    return getattr(model, 'roi_head', None) or getattr(model, 'bbox_head', None)
 
 
-def _pipeline(cfg: Config) -> list[dict[str, Any]]:
-    """The steps of the config's test pipeline that follow the reading of the file."""
-    steps = (((cfg.get('test_dataloader') or {}).get('dataset')) or {}).get('pipeline')
-    if not steps:
-        raise UserError(
-            'detector config: it has no test_dataloader.dataset.pipeline, which says how images are resized'
-        )
-    return [step for step in steps if not step['type'].split('.')[-1].startswith('Load')]
-
-
-def _device(name: str) -> torch.device:
-    if name == 'auto':
-        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"device {name!r}: torch knows no such device; give 'auto', 'cpu' or 'cuda'") from error
-    if device.type == 'cuda' and not torch.cuda.is_available():
-        raise UserError(f"device {name!r}: torch sees no GPU here; give 'auto' or 'cpu'")
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"device {name!r}: torch cannot compute on it here ({reason}); give 'auto' or 'cpu'") from error
-    return device
+def _check_threshold(score_threshold: float) -> None:
+    if not 0 <= score_threshold <= 1:
+        raise UserError(f'score_threshold: expected 0..1, got {score_threshold}')

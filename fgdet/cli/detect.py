@@ -1,60 +1,66 @@
-"""``fgdet detect``: pictures and COCO-form JSON of what was found."""
+"""``fgdet detect``: pictures, annotated videos and COCO-form JSON of what was found."""
 
 import sys
+from typing import Any
 
 import click
+
+from fgdet.cli.detect_options import SearchOptions, build_detector, search_options
 
 
 @click.command()
 @click.argument('inputs', nargs=-1, required=True, metavar='INPUT...')
-@click.option('--checkpoint', required=True, help='Detector checkpoint that training wrote.')
-@click.option('--config', help='Its config; without it, the one stored in the checkpoint.')
-@click.option(
-    '--vocab', help='Names to look for, "red mug, striped cat", or a .txt or .json file.  [default: the trained]'
-)
-@click.option('--out', required=True, help='Folder for the pictures and predictions.json.')
+@search_options
+@click.option('--out', required=True, help='Folder for the pictures, videos and predictions.json.')
 @click.option(
     '--score-threshold', type=click.FloatRange(0, 1), default=0.3, show_default=True, help='Leave out weaker finds.'
 )
+@click.option('--threads', type=click.IntRange(min=0), default=2, show_default=True, help='Read ahead, write behind.')
+@click.option(
+    '--every', type=click.IntRange(min=1), default=1, show_default=True, help="Every n-th of a video's frames."
+)
+@click.option('--max-frames', type=click.IntRange(min=1), help='Stop a video after so many frames.')
 @click.option('--json', 'json_file', help='Write the predictions to this file too.')
-@click.option('--device', default='auto', show_default=True, help='cpu, cuda, cuda:1 ...')
 def command(
     inputs: tuple[str, ...],
-    checkpoint: str,
-    config: str | None,
-    vocab: str | None,
     out: str,
     score_threshold: float,
+    threads: int,
+    every: int,
+    max_frames: int | None,
     json_file: str | None,
-    device: str,
+    **options: Any,
 ) -> None:
-    """Find things named in words on images, folders of images and glob patterns."""
-    from rich.console import Console
-    from rich.progress import track
+    """Find things named in words on images and videos.
 
-    from fgdet.apis.detection import Detector
-    from fgdet.apis.image_files import FileWriter, find_images, read_vocabulary
+    INPUT may be files, folders, glob patterns, URLs of streams and numbers of cameras. Ctrl-C ends early and keeps what
+    is done.
+    """
+    from fgdet.apis.detection_files import FileWriter, RunSettings
+    from fgdet.apis.image_files import find_inputs
+    from fgdet.cli.files_progress import FilesProgress
 
-    vocabulary = None if vocab is None else read_vocabulary(vocab)
-    paths, failures = find_images(inputs)
-    total = len(paths) + len(failures)
+    sources, failures = find_inputs(inputs)
+    total, interrupted = len(sources) + len(failures), False
     for failure in failures:
         click.echo(f'fgdet: error: {failure.error}', err=True)
-    detector = Detector.from_pretrained(config, checkpoint, device)
-    if vocabulary is not None:
-        detector.set_vocabulary(vocabulary)
+    detector = build_detector(SearchOptions(**options))
 
-    console = Console()
-    with FileWriter(out, detector.vocabulary, json_file) as writer:
-        results = writer.process(detector, paths, score_threshold)
-        shown = track(results, total=len(paths), console=console, transient=True) if console.is_terminal else results
-        for number, result in enumerate(shown, 1):
-            if result.detections is None:
-                failures.append(result)
-                click.echo(f'fgdet: error: {result.error}', err=True)
-            else:
-                click.echo(f'[{number}/{len(paths)}] {result.path}: {len(result.detections)} found')
-    click.echo(f'{total - len(failures)} of {total} done; pictures and predictions.json are in {out}')
+    settings = RunSettings(score_threshold, threads, every, max_frames)
+    with (
+        FilesProgress(len(sources)) as progress,
+        FileWriter(out, detector.vocabulary, json_file, settings, progress.on_frame) as writer,
+    ):
+        try:
+            for result in writer.process(detector, sources):
+                failures += [result] if result.error else []
+                progress.show(result)
+        except KeyboardInterrupt:
+            interrupted = True
+    click.echo(f'{writer.num_done} of {total} done; pictures and predictions.json are in {out}')
     if failures:
         click.echo(f'fgdet: error: failed: {", ".join(str(failure.path) for failure in failures)}', err=True)
+    if interrupted:
+        click.echo('fgdet: error: interrupted; what was done is written', err=True)
+    if failures or interrupted:
         sys.exit(1)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fgdet.structures.cropped_masks import CroppedMasks
+
 
 @dataclass(eq=False)
 class Detections:
@@ -19,7 +21,8 @@ class Detections:
         scores: (N,) float in 0..1.
         labels: (N,) int, indices into the detector's vocabulary.
         names: N class names, one a detection: ``names[i]`` is the word for ``labels[i]``.
-        masks: (N, H, W) bool in the original image, or None where the detector makes none.
+        masks: (N, H, W) bool in the original image, or None where the detector makes none. Of a large image in tiles
+            they are :class:`~fgdet.structures.cropped_masks.CroppedMasks`; ``np.asarray`` makes an array of them.
 
     Raises:
         ValueError: a field's shape does not fit the number of boxes, or labels are not integers.
@@ -29,7 +32,7 @@ class Detections:
     scores: np.ndarray
     labels: np.ndarray
     names: Sequence[str]
-    masks: np.ndarray | None = None
+    masks: np.ndarray | CroppedMasks | None = None
 
     def __post_init__(self) -> None:
         self.boxes = np.asarray(self.boxes, dtype=np.float32)
@@ -53,16 +56,16 @@ class Detections:
             if shape != (len(self),):
                 raise ValueError(f'Detections.{field}: expected shape ({len(self)},) as there are boxes, got {shape}')
         if self.masks is not None:
-            self.masks = np.asarray(self.masks, dtype=bool)
-            if self.masks.ndim != 3 or len(self.masks) != len(self):
+            if not isinstance(self.masks, CroppedMasks):
+                self.masks = np.asarray(self.masks, dtype=bool)
+            if len(self.masks.shape) != 3 or len(self.masks) != len(self):
                 raise ValueError(f'Detections.masks: expected shape ({len(self)}, H, W), got {self.masks.shape}')
 
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def filter(self, threshold: float) -> 'Detections':
-        """Return the detections whose score is at least ``threshold``, in the same order."""
-        kept = np.flatnonzero(self.scores >= threshold)
+    def select(self, kept: np.ndarray) -> 'Detections':
+        """Return the detections of the indices ``kept``, in that order."""
         return Detections(
             self.boxes[kept],
             self.scores[kept],
@@ -70,6 +73,17 @@ class Detections:
             [self.names[index] for index in kept],
             None if self.masks is None else self.masks[kept],
         )
+
+    def filter(self, threshold: float | np.ndarray) -> 'Detections':
+        """Return the detections whose score is at least ``threshold``, one number or (N,), in the same order."""
+        return self.select(np.flatnonzero(self.scores >= threshold))
+
+    def resized(self, old_hw: tuple[int, int], new_hw: tuple[int, int]) -> 'Detections':
+        """Return the detections as those of the same image at another size; masks become cropped ones."""
+        factors = np.tile([new_hw[1] / old_hw[1], new_hw[0] / old_hw[0]], 2).astype(np.float32)
+        masks = CroppedMasks.from_masks(self.masks) if isinstance(self.masks, np.ndarray) else self.masks
+        resized = None if masks is None else masks.resized(new_hw)
+        return Detections(self.boxes * factors, self.scores, self.labels, self.names, resized)
 
     def to_coco(self, image_id: int, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
         """Return the detections as entries of a COCO result list, ready for JSON.
@@ -122,17 +136,20 @@ class Detections:
             raise ImportError('to_supervision() needs the package supervision: pip install supervision') from error
         return supervision.Detections(
             xyxy=self.boxes,
-            mask=self.masks,
+            mask=None if self.masks is None else np.asarray(self.masks),
             confidence=self.scores,
             class_id=self.labels,
             data={'class_name': np.array(self.names, dtype=str)},
         )
 
 
-def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
+def encode_masks(masks: np.ndarray | CroppedMasks) -> list[dict[str, Any]]:
     """Return COCO's compressed run lengths of (N, H, W) bool masks: ``{'size': [H, W], 'counts': text}``."""
     from pycocotools import mask as mask_utils
 
-    columns_first = np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8))  # (H, W, N)
-    encoded = mask_utils.encode(columns_first)
+    if isinstance(masks, CroppedMasks):
+        encoded = [mask_utils.frPyObjects(item, *item['size']) for item in masks.run_lengths()]
+    else:
+        columns_first = np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8))  # (H, W, N)
+        encoded = mask_utils.encode(columns_first)
     return [{'size': [int(n) for n in item['size']], 'counts': item['counts'].decode('ascii')} for item in encoded]

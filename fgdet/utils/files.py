@@ -4,10 +4,13 @@ import json
 import math
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 from fgdet.utils.checks import UserError, existing_file
+
+_UMASK_LOCK = threading.Lock()
 
 
 def read_text(path: str | Path, what: str) -> str:
@@ -105,6 +108,7 @@ def _finite(content: Any) -> Any:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK_LOCK:  # between the two calls it is another one, which a second thread would take for the process's
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

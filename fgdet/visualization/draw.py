@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
+from fgdet.structures.cropped_masks import CroppedMasks
 from fgdet.structures.detections import Detections
 from fgdet.visualization.labels import Rectangle, fit_text, load_font, place_labels
 from fgdet.visualization.palette import Color, name_colors, text_color
@@ -164,12 +165,20 @@ def _paint_masks(
     canvas: Image.Image, detections: Detections, colors: dict[str, Color], size_hw: tuple[int, ...]
 ) -> Image.Image:
     """Tint the pixels of each mask in the colour of its name."""
-    assert detections.masks is not None
-    if detections.masks.shape[1:] != size_hw:
-        raise ValueError(f'masks: expected the size of the image {size_hw}, got {detections.masks.shape[1:]}')
-    for mask, name in zip(detections.masks, detections.names, strict=True):
-        alpha = Image.fromarray(mask.astype(np.uint8) * round(255 * MASK_OPACITY)).resize(canvas.size)
-        canvas.paste(colors[name], mask=alpha)
+    masks = detections.masks
+    assert masks is not None
+    if masks.shape[1:] != size_hw:
+        raise ValueError(f'masks: expected the size of the image {size_hw}, got {masks.shape[1:]}')
+    factor = canvas.width // size_hw[1]
+    for index, name in enumerate(detections.names):
+        if isinstance(masks, CroppedMasks):
+            window, (left, top) = masks.windows[index], masks.corners[index]
+        else:
+            window, (left, top) = masks[index], (0, 0)
+        if window.size:
+            alpha = Image.fromarray(window.astype(np.uint8) * round(255 * MASK_OPACITY))
+            alpha = alpha.resize((factor * alpha.width, factor * alpha.height))
+            canvas.paste(colors[name], (factor * left, factor * top), mask=alpha)
     return canvas
 
 

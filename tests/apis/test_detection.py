@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from PIL import Image
 
-from fgdet import Detector
-from fgdet.apis.detection import load_image
+from fgdet import Detector, Vocabulary
+from fgdet.apis import detection
+from fgdet.apis.inference_settings import InferenceSettings
+from fgdet.registry import MODELS
 from fgdet.structures.detections import Detections
 from fgdet.utils.checks import UserError
 from tests.detector_builders import NAMES, detector_config, write_detector, write_picture
@@ -24,6 +27,23 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def detector(checkpoint: Path) -> Detector:
     return Detector.from_pretrained(checkpoint=checkpoint, device='cpu')
+
+
+def tiny_mask_detector() -> Detector:
+    """A random detector whose masks fill their boxes."""
+    config = detector_config()
+    extractor = dict(config.model.roi_head.bbox_roi_extractor, roi_layer=dict(output_size=7))
+    loss = dict(type='CrossEntropyLoss', use_mask=True)
+    head = dict(
+        type='FCNMaskHead', class_agnostic=True, num_convs=1, in_channels=16, conv_out_channels=16, loss_mask=loss
+    )
+    config.model.roi_head.update(mask_roi_extractor=extractor, mask_head=head)
+    config.model.test_cfg.rcnn.update(mask_thr_binary=0.5)
+    torch.manual_seed(0)
+    init_default_scope('mmdet')
+    model = MODELS.build(config.model)
+    torch.nn.init.constant_(model.roi_head.mask_head.conv_logits.bias, 9.0)
+    return Detector(model, config.test_dataloader.dataset.pipeline[1:])
 
 
 def assert_same(first: Detections, second: Detections) -> None:
@@ -94,35 +114,8 @@ def test_set_vocabulary__new_names(detector: Detector, tmp_path: Path) -> None:
     (found,) = detector.detect(pixels, score_threshold=0.0)
     assert set(found.names) == {'striped owl'}
     assert set(found.labels) == {0}
-    with pytest.raises(UserError, match='names'):
+    with pytest.raises(UserError, match='expected a list'):
         detector.set_vocabulary('cat')
-
-
-def test_load_image__sets_a_turned_photograph_upright(tmp_path: Path) -> None:
-    pixels = write_picture(tmp_path / 'a.png', (40, 64))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn clockwise to see it right
-    Image.fromarray(pixels).save(tmp_path / 'turned.png', exif=exif)
-    Image.fromarray(pixels).save(tmp_path / 'turned.jpg', exif=exif, quality=100, subsampling=0)
-    upright = np.rot90(pixels, -1)
-    np.testing.assert_array_equal(load_image(Image.open(tmp_path / 'turned.png')), upright)
-    assert np.abs(load_image(tmp_path / 'turned.jpg').astype(int) - upright).max() < 16
-
-
-def test_load_image__grey_and_transparent_pictures(tmp_path: Path) -> None:
-    Image.new('L', (8, 6), 77).save(tmp_path / 'grey.png')
-    Image.new('RGBA', (8, 6), (1, 2, 3, 255)).save(tmp_path / 'clear.png')
-    for name, colour in (('grey.png', (77, 77, 77)), ('clear.png', (1, 2, 3))):
-        for image in (tmp_path / name, Image.open(tmp_path / name)):
-            np.testing.assert_array_equal(load_image(image), np.full((6, 8, 3), colour))
-
-
-@pytest.mark.parametrize(
-    'image', [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((3, 4, 5), np.uint8), None]
-)
-def test_load_image__refuses_other_arrays(image: Any) -> None:
-    with pytest.raises(ValueError, match=r'expected a path, a PIL image or an \(H, W, 3\) uint8 RGB array, got'):
-        load_image(image)
 
 
 def test_detect__refuses_a_threshold_in_percent(detector: Detector) -> None:
@@ -130,14 +123,129 @@ def test_detect__refuses_a_threshold_in_percent(detector: Detector) -> None:
         detector.detect([], score_threshold=30)
 
 
-def test_load_image__refuses_a_path_without_an_image(tmp_path: Path) -> None:
-    (tmp_path / 'text.jpg').write_text('hello')
-    (tmp_path / 'empty.jpg').write_bytes(b'')
-    for name in ('text.jpg', 'empty.jpg'):
-        with pytest.raises(UserError, match=rf'{name}: it cannot be read as an image'):
-            load_image(tmp_path / name)
-    with pytest.raises(UserError, match='no such file'):
-        load_image(tmp_path / 'none.jpg')
+def test_detect__batches_change_nothing(detector: Detector) -> None:
+    """Images of three sizes, two of which are padded to one."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((64, 96), (96, 64), (62, 96), (64, 96))]
+    one_by_one = detector.detect(images, score_threshold=0.0)
+    detector.settings = InferenceSettings(batch_size=4)
+    for together, alone in zip(detector.detect(images, score_threshold=0.0), one_by_one, strict=True):
+        assert together.names == alone.names
+        np.testing.assert_allclose(together.boxes, alone.boxes, atol=1e-3)
+        np.testing.assert_allclose(together.scores, alone.scores, atol=1e-5)
+
+
+def worst_overlap(found: Detections, same_name: bool) -> float:
+    """Largest intersection over union of two boxes, of one name or of any."""
+    worst = 0.0
+    for i in range(len(found)):
+        for j in range(i):
+            if same_name and found.labels[i] != found.labels[j]:
+                continue
+            one, other = found.boxes[i].astype(float), found.boxes[j].astype(float)
+            sides = np.maximum(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0)
+            both = sides.prod()
+            worst = max(worst, both / ((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod() - both))
+    return worst
+
+
+def test_settings__suppression_within_or_across_names(detector: Detector, tmp_path: Path) -> None:
+    pixels = write_picture(tmp_path / 'a.png')
+    own = detector.detect(pixels, 0.0)[0]
+    assert worst_overlap(own, same_name=True) <= 0.5 < worst_overlap(own, same_name=False)
+    detector.settings = InferenceSettings(nms='agnostic')
+    assert worst_overlap(detector.detect(pixels, 0.0)[0], same_name=False) <= 0.5
+    detector.settings = InferenceSettings(nms='class', nms_iou=0.2, max_per_image=7)
+    few = detector.detect(pixels, 0.0)[0]
+    assert len(few) == 7 and worst_overlap(few, same_name=True) <= 0.2
+    detector.settings = InferenceSettings()  # and back
+    assert_same(detector.detect(pixels, 0.0)[0], own)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(nms='soft'), "nms: expected 'class' or 'agnostic', got 'soft'"),
+        (dict(batch_size=0), 'batch_size: expected 1 or more, got 0'),
+        (dict(tile=8), 'tile: expected 32 or more'),
+        (dict(nms_iou=1.5), 'nms_iou: expected 0..1'),
+        (dict(tile_overlap=0.0), 'tile_overlap: expected 0.05 to 0.9'),
+    ],
+)
+def test_settings__refused(settings: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        InferenceSettings(**settings)
+
+
+def test_detect__names_keep_their_own_thresholds(detector: Detector, tmp_path: Path) -> None:
+    pixels = write_picture(tmp_path / 'a.png')
+    detector.set_vocabulary(Vocabulary(NAMES))
+    (everything,) = detector.detect(pixels, 0.0)
+    of_cat = np.sort(everything.scores[everything.labels == 0])
+    detector.set_vocabulary(Vocabulary(NAMES, thresholds={'cat': float(of_cat[-2]), 'dog': 1.0}))
+    (found,) = detector.detect(pixels, 0.0)
+    names = np.array(found.names)
+    assert (names == 'cat').sum() == 2 and 'dog' not in names
+    assert (names == 'tree').sum() == (np.array(everything.names) == 'tree').sum()
+
+
+def test_detect__calibration_of_the_config(checkpoint: Path, tmp_path: Path) -> None:
+    pixels = write_picture(tmp_path / 'a.png')
+    config = detector_config()
+    plain = Detector.from_pretrained(config, checkpoint, 'cpu').detect(pixels, 0.0)[0]
+    config.calibration = dict(scale=2.0, bias=1.0)
+    calibrated = Detector.from_pretrained(config, checkpoint, 'cpu').detect(pixels, 0.0)[0]
+    logits = np.log(plain.scores / (1 - plain.scores))
+    np.testing.assert_allclose(calibrated.scores, 1 / (1 + np.exp(-2 * logits - 1)), rtol=1e-4)
+    np.testing.assert_array_equal(calibrated.boxes, plain.boxes)
+
+
+def test_detect__trained_names_compete_with_other_ones(detector: Detector) -> None:
+    detector.set_vocabulary(['striped owl', 'old cat'])
+    assert detector.vocabulary.negatives == ('tree',)  # of the base names cat and tree
+    for given in (Vocabulary(['striped owl'], negatives=[]), Vocabulary(['striped owl'], negatives=['dog'])):
+        detector.set_vocabulary(given)
+        assert detector.vocabulary.negatives == given.negatives
+    detector.settings = InferenceSettings(compete=False)
+    detector.set_vocabulary(['striped owl'])
+    assert detector.vocabulary.negatives == ()
+
+
+def test_detect__masks_of_a_large_image_are_those_of_a_small_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whole masks, masks made on a smaller frame and masks in tiles: the same boxes, nearly the same pixels."""
+    detector = tiny_mask_detector()
+    pixels = write_picture(tmp_path / 'a.png', (120, 200))
+    (whole,) = detector.detect(pixels, 0.0)
+    assert isinstance(whole.masks, np.ndarray) and whole.masks.shape == (len(whole), 120, 200) and len(whole) > 3
+    monkeypatch.setattr(detection, 'MAX_MASK_PIXELS', 60 * 100)
+    (framed,) = detector.detect(pixels, 0.0)
+    np.testing.assert_allclose(framed.boxes, whole.boxes, atol=1e-3)
+    both, either = np.asarray(framed.masks) & whole.masks, np.asarray(framed.masks) | whole.masks
+    large = whole.masks.sum(axis=(1, 2)) > 1000
+    assert large.any() and (both.sum(axis=(1, 2)) / either.sum(axis=(1, 2)))[large].min() > 0.85
+    detector.settings = InferenceSettings(tile=96)
+    (tiled,) = detector.detect(pixels, 0.0)
+    for box, mask in zip(tiled.boxes, np.asarray(tiled.masks), strict=True):
+        rows, columns = np.nonzero(mask)
+        if len(rows):
+            assert box[0] - 2 <= columns.min() and columns.max() <= box[2] + 2
+            assert box[1] - 2 <= rows.min() and rows.max() <= box[3] + 2
+
+
+@pytest.mark.parametrize('error', [torch.OutOfMemoryError('CUDA out of memory'), MemoryError()])
+def test_detect__no_memory_names_the_options_that_need_less(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(data: dict) -> None:
+        raise error
+
+    monkeypatch.setattr(detector.model, 'test_step', fail)
+    with pytest.raises(
+        UserError, match=r'out of memory on 1 images of 96 x 48 pixels; .*--batch-size.*--scale.*--tile'
+    ):
+        detector.detect(np.zeros((40, 80, 3), np.uint8))
 
 
 def test_from_pretrained__config_beside_the_stored_one(checkpoint: Path, tmp_path: Path) -> None:
@@ -161,6 +269,14 @@ def test_from_pretrained__config_beside_the_stored_one(checkpoint: Path, tmp_pat
         ),
         (dict(cfg=detector_config().pretty_text.split('test_dataloader')[0]), 'no test_dataloader.dataset.pipeline'),
         (dict(cfg='a = 1'), 'it has no model'),
+        (
+            dict(cfg=detector_config().pretty_text.replace('keep_ratio=True', 'kep_ratio=True')),
+            "pipeline cannot be built .*'kep_ratio'",
+        ),
+        (
+            dict(cfg=detector_config().pretty_text.replace('class_embeddings=dict(', 'class_embedings=dict(')),
+            "model cannot be built .*'class_embedings'",
+        ),
         (dict(cfg="model = dict(type='Nothing')"), 'cannot be built .*Nothing is not in the'),
     ],
 )

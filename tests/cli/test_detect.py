@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from fgdet.apis.detection import Detector
 from fgdet.cli.detect import command
 from tests.detector_builders import NAMES, write_detector, write_picture
+from tests.input_builders import write_video
 
 
 @pytest.fixture(scope='module')
@@ -87,7 +89,7 @@ def test_detect__an_interruption_leaves_what_is_done(
 ) -> None:
     for name in ('a.png', 'b.png'):
         write_picture(tmp_path / 'in' / name)
-    detect, calls = Detector.detect, []
+    detect, calls = Detector.detect_arrays, []
 
     def interrupted(self: Detector, *arguments: Any) -> Any:
         calls.append(arguments)
@@ -95,11 +97,28 @@ def test_detect__an_interruption_leaves_what_is_done(
             raise KeyboardInterrupt
         return detect(self, *arguments)
 
-    monkeypatch.setattr(Detector, 'detect', interrupted)
+    monkeypatch.setattr(Detector, 'detect_arrays', interrupted)
     result = run(checkpoint, tmp_path / 'in', '--out', tmp_path / 'out')
     assert result.exit_code == 1
+    assert '1 of 2 done' in result.output
+    assert result.stderr == 'fgdet: error: interrupted; what was done is written\n'
     assert (tmp_path / 'out' / 'a.jpg').is_file()
     assert len(predictions(tmp_path / 'out' / 'predictions.json')['images']) == 1
+
+
+def test_detect__a_video_and_options_of_the_search(checkpoint: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / 'in' / 'a.avi', 6, (160, 120))
+    options = ('--batch-size', '2', '--tile', '96', '--tile-overlap', '0.3', '--nms', 'agnostic', '--nms-iou', '0.4')
+    more = ('--max-per-image', '3', '--scale', '64', '--every', '2', '--max-frames', '2', '--threads', '1')
+    result = run(checkpoint, tmp_path / 'in', '--out', tmp_path / 'out', *options, *more)
+    assert result.exit_code == 0, result.output
+    assert '[1/1]' in result.output and '2 frames' in result.output and '1 of 1 done' in result.output
+    content = predictions(tmp_path / 'out' / 'predictions.json')
+    assert [(image['frame_index'], image['width'], image['height']) for image in content['images']] == [
+        (0, 160, 120),
+        (2, 160, 120),
+    ]
+    assert content['annotations'] and (tmp_path / 'out' / 'a.mp4').is_file()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +127,13 @@ def test_detect__an_interruption_leaves_what_is_done(
         (('--vocab', ' '), 'vocabulary names'),
         (('--vocab', 'cat, cat'), 'repeats'),
         (('--device', 'gpu'), 'torch knows no such device'),
+        (('--config', 'none.py'), 'config none.py: no such file'),
+        (('--checkpoint', 'none.pth'), 'checkpoint none.pth: no such file'),
+        pytest.param(
+            ('--device', 'cuda'),
+            "device 'cuda': torch sees no GPU here; give 'auto' or 'cpu'",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU'),
+        ),
     ],
 )
 def test_detect__refuses_before_it_writes(

@@ -1,0 +1,34 @@
+"""Trained names that stand against the names a user looks for.
+
+A classifier that was trained to tell its base classes and the background apart knows an *object* well. Asked for one
+absent name alone, it has nowhere else to put an object and gives it to that name; with the trained names in the
+softmax beside it, the object goes to what it looks like.
+"""
+
+from fgdet.structures.vocabulary import Vocabulary
+
+_SMALL_WORDS = frozenset(('a', 'an', 'the', 'of', 'in', 'on', 'with'))
+
+
+def competing_names(vocabulary: Vocabulary, trained: Vocabulary) -> tuple[str, ...]:
+    """The base names of training that mean something else than every name of a vocabulary.
+
+    A base name is left out where it, or one of its synonyms, is one of the names or their synonyms, or where the words
+    of one are among those of the other: ``car`` does not stand against ``red car``, nor ``red solid ring`` against
+    ``ring``. A name in other words (``puppy`` for a base ``dog``) is not recognised; give such a pair as synonyms.
+    """
+    asked = [words for name in vocabulary.names for words in _word_sets(name, vocabulary)]
+    return tuple(
+        name
+        for name in trained.base
+        if not any(words <= other or other <= words for words in _word_sets(name, trained) for other in asked)
+    )
+
+
+def _word_sets(name: str, vocabulary: Vocabulary) -> list[frozenset[str]]:
+    return [_words(text) for text in (name, *vocabulary.synonyms.get(name, ()))]
+
+
+def _words(text: str) -> frozenset[str]:
+    words = frozenset(text.lower().replace('-', ' ').split())
+    return words - _SMALL_WORDS or words
