@@ -85,7 +85,6 @@ model = dict(
     test_cfg=dict(
         max_per_img=300,
         score_thr=0.0,
-        nms=None,
         # Starting points, to be swept, as those of fvit.py.
         score_ensemble=dict(alpha=0.2, beta=0.45, temperature=0.01),
     ),

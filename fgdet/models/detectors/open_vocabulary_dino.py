@@ -150,11 +150,12 @@ class OpenVocabularyDINO(OpenVocabularyMixin, DINO):
         if not self.training:
             return dict(query=query, memory=memory, reference_points=boxes.sigmoid(), dn_mask=None), {}
         dn_query, dn_boxes, dn_mask, dn_meta = self.dn_query_generator(batch_data_samples)
+        query = torch.cat([dn_query, query], dim=1)
         decoder_inputs = dict(
-            query=torch.cat([dn_query, query], dim=1),
+            query=query,
             memory=memory,
             reference_points=torch.cat([dn_boxes, boxes.detach()], dim=1).sigmoid(),
-            dn_mask=dn_mask,
+            dn_mask=dn_mask[: query.shape[1], : query.shape[1]],  # all are masked alike that come after the denoising
         )
         head_inputs = dict(
             enc_outputs_class=self.bbox_head.cls_branches[-1](encoded),

@@ -92,6 +92,17 @@ def test_loss__a_batch_without_boxes() -> None:
     assert all(each.grad is not None for each in learned)  # or other ranks would wait for it
 
 
+def test_loss__fewer_cells_than_queries_and_padding_among_them() -> None:
+    detector = tiny_dino().train()
+    data = batch([[1.0, 1.0, 12.0, 15.0]], [[0.0, 0.0, 6.0, 6.0]], size_hw=(16, 16))
+    data['inputs'][1] = data['inputs'][1][:, :8, :8]  # one cell, the other three are padding
+    data['data_samples'][1].set_metainfo(dict(img_shape=(8, 8)))
+    total, _ = detector.parse_losses(detector(**detector.data_preprocessor(data, training=True), mode='loss'))
+    total.backward()
+    gradients = [each.grad for each in detector.parameters() if each.requires_grad]
+    assert torch.isfinite(total) and all(torch.isfinite(each).all() for each in gradients)
+
+
 def test_loss__refuses_boxes_of_novel_classes() -> None:
     detector = tiny_dino().train()
     data = detector.data_preprocessor(batch(*BOXES, labels=[[1], [3, 0]]), training=True)
