@@ -1,5 +1,5 @@
-# F-ViT with masks, one for all classes: Mask R-CNN (arXiv 1703.06870) on the tower of fvit.py. The data must give masks:
-# LoadAnnotations with `with_mask=True`, whose `poly2mask=True` (the default) takes polygons and run lengths.
+# F-ViT with masks, one for all classes: Mask R-CNN (arXiv 1703.06870) on the tower of fvit.py. The data must give masks
+# (LoadAnnotations with `with_mask=True`, whose `poly2mask=True`, the default, takes polygons and run lengths).
 _base_ = './fvit.py'
 model = dict(
     roi_head=dict(

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torchvision.ops import roi_align
 
 from tests.detector_builders import BASE, NAMES, batch, tiny_detector
-from tests.models.roi_heads.test_ensembled_boxes import METAS, features, keeping_all, proposals
+from tests.second_stage_builders import METAS, features, keeping_all, proposals
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from tests.detector_builders import BASE, NAMES, batch, tiny_detector
-from tests.models.roi_heads.test_ensembled_boxes import METAS, features, keeping_all, proposals
+from tests.second_stage_builders import METAS, features, keeping_all, proposals
 
 
 @torch.no_grad()
