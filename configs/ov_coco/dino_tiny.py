@@ -11,7 +11,7 @@ model = dict(
     vocabulary=_base_.vocabulary,
 )
 
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=900, val_interval=900)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=500, val_interval=500)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -22,7 +22,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=900, eta_min=1e-5),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=500, eta_min=1e-5),
 ]
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=900), logger=dict(interval=20))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500), logger=dict(interval=20))
 log_processor = dict(by_epoch=False)

@@ -55,6 +55,7 @@ class OVDINOHead(DINOHead):
         ValueError: ``loss_cls`` is not a sigmoid's.
     """
 
+    cls_branches: Any  # of classifiers
     class_embeddings: Tensor
     is_trained: Tensor
 
@@ -112,7 +113,7 @@ class OVDINOHead(DINOHead):
             is_trained: (K + N,) bool, True for a class with boxes in training.
             num_negatives: N: classes that compete with the others but are never reported.
         """
-        for branch in set(self.cls_branches):
+        for branch in self.cls_branches:
             branch.set_classes(class_embeddings, is_trained)
         self.class_embeddings = class_embeddings
         self.is_trained = is_trained.to(class_embeddings.device)
