@@ -71,6 +71,19 @@ def dino_config() -> Config:
     return config
 
 
+def atss_config() -> Config:
+    """The shipped tiny one-stage detector with the names, the towers and the width of :func:`detector_config`."""
+    config, small = Config.fromfile(CONFIGS / 'ov_coco' / 'atss_tiny.py'), detector_config().model
+    config.model.vocabulary = small.vocabulary
+    config.model.backbone.vision = small.backbone.vision
+    config.model.class_embeddings.text_encoder = small.class_embeddings.text_encoder
+    config.model.neck[0].in_channels = 16
+    config.model.neck[1].update(in_channels=[8, 16, 16], out_channels=16)
+    config.model.bbox_head.update(in_channels=16, feat_channels=16)
+    config.model.bbox_head.classifier.embed_dim = 16
+    return config
+
+
 def tiny_dino(seed: int = 0) -> OpenVocabularyDINO:
     """A random detector of :func:`dino_config`, in eval mode."""
     init_default_scope('mmdet')
