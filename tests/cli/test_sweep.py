@@ -46,5 +46,5 @@ def test_sweep__grid_and_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize('text', ['0:1', 'a', '0:1:0', ''])
 def test_sweep__a_malformed_grid(text: str) -> None:
-    with pytest.raises(UserError, match='--alpha .*: expected FROM:TO:STEP or numbers between commas'):
+    with pytest.raises(UserError, match=r'--alpha .*: expected FROM:TO:STEP or numbers between commas'):
         CliRunner().invoke(command, ['c.py', 'c.pth', '--out', 'x', '--alpha', text], catch_exceptions=False)
