@@ -1,15 +1,17 @@
 """What every detector whose classes are words has in common: a text tower, a vocabulary, and heads that take classes.
 
-Axes: K names, N negative prompts, d dimension of an embedding.
+Axes: B images, K names, N negative prompts or boxes of an image, d dimension of an embedding.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fgdet.models.detectors.input_check import check_input
+from fgdet.ops.roi_align import region_pool
 from fgdet.registry import MODELS
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
@@ -92,6 +94,20 @@ class OpenVocabularyMixin:
             UserError: the names are empty, repeated or no strings.
         """
         self.vocabulary = Vocabulary.build(vocabulary).completed_by(self.training_vocabulary)
+
+    def region_features(self, batch_inputs: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+        """What the frozen tower sees in boxes, as the heads' region scores take it.
+
+        Args:
+            batch_inputs: (B, 3, H, W) normalised pixels.
+            boxes: for each image (N, 4) xyxy in pixels of ``batch_inputs``.
+
+        Returns:
+            (sum of N, d), of length 1, in the space of the class embeddings; zeros for a box without area.
+        """
+        dense = self.backbone(batch_inputs)[-1]  # (B, d, h, w)
+        scale = dense.shape[-1] / batch_inputs.shape[-1]
+        return F.normalize(region_pool(dense, list(boxes), spatial_scale=scale)[..., 0, 0].float(), dim=1)
 
     def use(self, vocabulary: Vocabulary) -> None:
         """Hand the embeddings of a vocabulary to the heads, unless they have them already."""
