@@ -50,7 +50,7 @@ def shrunk(config: Any, by: int = 4) -> Any:
         return type(config)(shrunk(each, by) for each in config)
     if not isinstance(config, dict):
         return config
-    small = {}
+    small: dict[str, Any] = {}
     for key, value in config.items():
         if key in WIDTHS and isinstance(value, int | list):
             small[key] = [max(n // by, 1) for n in value] if isinstance(value, list) else max(value // by, 1)
@@ -76,7 +76,8 @@ def write_data(folder: Path, names: list[str], base_names: Sequence[str]) -> Non
     rng = np.random.default_rng(0)
     (folder / 'train2017').mkdir()
     base = [names.index(each) + 1 for each in base_names]
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id in (1, 2):
         file_name = f'train2017/{image_id}.png'
         cv2.imwrite(str(folder / file_name), rng.integers(0, 256, (60, 80, 3), dtype=np.uint8))

@@ -72,8 +72,8 @@ class OVCocoDataset(CocoDataset):
             ``backend_args`` and the others of :class:`mmdet.datasets.BaseDetDataset`, which refuses unknown ones.
 
     Raises:
-        UserError: the file is missing, is not the expected one or lacks a name of the vocabulary, the base split has no
-            base names, or the split is unknown.
+        UserError: the file is missing, is not the expected one, lacks a name of the vocabulary or leaves nothing to
+            train on; the base split has no base names, or the split is unknown.
     """
 
     INDEX: ClassVar[type[OrderedCOCO]] = OrderedCOCO
@@ -133,4 +133,11 @@ class OVCocoDataset(CocoDataset):
         records = super().filter_data()
         if self.test_mode or not (self.filter_cfg or {}).get('filter_empty_gt', False):
             return records
-        return [record for record in records if any(not each['ignore_flag'] for each in record['instances'])]
+        kept = [record for record in records if any(not each['ignore_flag'] for each in record['instances'])]
+        if not kept:
+            names = self.vocabulary.base if self.split == 'base' else self.vocabulary.names
+            raise UserError(
+                f'annotation file {self.ann_file}: none of its {len(self.data_list)} images has a box of the '
+                f'{len(names)} names of split={self.split!r}: {", ".join(names[:5])}{" ..." if len(names) > 5 else ""}'
+            )
+        return kept

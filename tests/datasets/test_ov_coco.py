@@ -33,7 +33,7 @@ def dataset(tmp_path: Path, split: str = 'base', **options: Any) -> OVCocoDatase
     settings: dict[str, Any] = dict(
         vocabulary=VOCABULARY, data_prefix=dict(img=''), pipeline=[], filter_cfg=dict(filter_empty_gt=True)
     )
-    return OVCocoDataset(ann_file=str(ann_file), split=split, **settings | options)
+    return OVCocoDataset(**dict(ann_file=str(ann_file), split=split) | settings | options)
 
 
 def contents(data: OVCocoDataset) -> dict[int, list[tuple[str, bool]]]:
@@ -108,6 +108,13 @@ def test_default__is_ov_coco(tmp_path: Path) -> None:
 def test_refuses__what_would_give_wrong_labels(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         dataset(tmp_path, **options)
+
+
+def test_refuses__data_with_nothing_to_train_on(tmp_path: Path) -> None:
+    words = dict(names=['cat', 'owl'], base=['owl'])
+    ann_file = write_annotations(tmp_path / 'none.json', dict(cat=1, owl=2), [[('cat', (0, 0, 9, 9))]])
+    with pytest.raises(UserError, match=r"none\.json: none of its 1 images has a box of the 1 names of .*'base': owl"):
+        dataset(tmp_path, ann_file=str(ann_file), vocabulary=words)
 
 
 def test_refuses__a_missing_file(tmp_path: Path) -> None:
