@@ -53,6 +53,15 @@ def tiny_clip(seed: int = 0, **changes: dict[str, Any]) -> FGCLIP:
     return FGCLIP(vision=vision, text=text)
 
 
+def write_small_clip(folder: Path, seed: int = 0) -> FGCLIP:
+    """A random model with CLIP's tokens, so that words can be given, and its folder."""
+    torch.manual_seed(seed)
+    tower = dict(width=16, num_layers=2, num_heads=2, mlp_width=32, output_dim=16)
+    model = FGCLIP(vision=dict(tower, image_size=32, patch_size=8), text=dict(tower)).eval()
+    model.save_pretrained(folder)
+    return model
+
+
 def tiny_pretrainer(regions: bool = True, **changes: Any) -> FGCLIPPretrainer:
     """A tiny random model with the losses of stage 2, or of stage 1 where ``regions`` is False."""
     torch.manual_seed(0)

@@ -171,7 +171,7 @@ class Detector:
 
         The image passes the test pipeline as a whole, and the boxes are scaled with it.
         """
-        inputs = self._prepare(image)
+        inputs = self.prepare(image)
         sample, (height, width) = inputs['data_samples'], image.shape[:2]
         frame_h, frame_w = sample.ori_shape
         factor_x, factor_y = sample.scale_factor[0] * frame_w / width, sample.scale_factor[1] * frame_h / height
@@ -201,7 +201,7 @@ class Detector:
     @torch.no_grad()
     def _predict(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """(H, W, 3) uint8 RGB each -> their detections, whatever the score; one size at a time."""
-        inputs = [self._prepare(image) for image in images]
+        inputs = [self.prepare(image) for image in images]
         divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
         sizes = [tuple(-(-side // divisor) for side in each['inputs'].shape[-2:]) for each in inputs]
         found: dict[int, Detections] = {}
@@ -214,8 +214,8 @@ class Detector:
                     found[index] = self._read(output, inputs[index]['data_samples'].ori_shape, images[index].shape[:2])
         return [found[index] for index in range(len(images))]
 
-    def _prepare(self, image: np.ndarray) -> dict[str, Any]:
-        """(H, W, 3) uint8 RGB -> what mmdet's models take."""
+    def prepare(self, image: np.ndarray) -> dict[str, Any]:
+        """(H, W, 3) uint8 RGB -> what mmdet's models take, before batches are made."""
         height, width = image.shape[:2]
         try:
             inputs = self._pipeline(dict(img=np.ascontiguousarray(image[..., ::-1]), img_id=0))

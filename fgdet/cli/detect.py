@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from fgdet.cli.detect_options import SearchOptions, build_detector, search_options
+from fgdet.cli.detect_options import search_options
 
 
 @click.command()
@@ -38,6 +38,7 @@ def command(
     """
     from fgdet.apis.detection_files import FileWriter, RunSettings
     from fgdet.apis.image_files import find_inputs
+    from fgdet.apis.search import SearchOptions, build_detector
     from fgdet.cli.files_progress import FilesProgress
 
     sources, failures = find_inputs(inputs)

@@ -206,6 +206,12 @@ class Vocabulary:
             return self
         return Vocabulary(**(self._arguments() | {'negatives': tuple(names)}))
 
+    def with_image_prompts(self, embeddings: Mapping[str, np.ndarray]) -> 'Vocabulary':
+        """This vocabulary and what examples show: a name of it is taken from the example, another one is added."""
+        names = (*self.names, *(name for name in embeddings if name not in self.names))
+        parts = {'names': names, 'image_prompts': {**self.image_prompts, **embeddings}}
+        return Vocabulary(**(self._arguments() | parts))
+
     def _arguments(self) -> dict[str, Any]:
         """The arguments that make this vocabulary again; None for what was left open."""
         return {field: None if field in self._left_open else getattr(self, field) for field in _FIELDS}

@@ -193,7 +193,7 @@ def _tick_texts(ticks: np.ndarray) -> list[str]:
     if span == 0 or not 1e-4 < span < 1e5:
         return [f'{value:.2e}' if value else '0' for value in ticks]
     decimals = max(0, 1 - int(np.floor(np.log10(span))))
-    return [f'{value:.{decimals}f}' for value in ticks]
+    return [f'{round(value, decimals) + 0:.{decimals}f}' for value in ticks]  # no -0.0
 
 
 def _with_color_bar(
