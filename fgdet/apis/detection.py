@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from PIL import Image
 
-from fgdet.apis.competing_names import competing_names
+from fgdet.apis.competing_names import with_competition
 from fgdet.apis.detector_files import load_detector, one_line
 from fgdet.apis.image_reading import ImageInput, load_image
 from fgdet.apis.inference_settings import InferenceSettings, with_scale, with_suppression
@@ -104,6 +104,11 @@ class Detector:
         """What is looked for."""
         return self.model.vocabulary
 
+    @property
+    def pipeline(self) -> list[dict[str, Any]]:
+        """The test transforms of an image in memory, at the scale of the settings."""
+        return with_scale(self._steps, self.settings.scale)
+
     def set_vocabulary(self, vocabulary: Vocabulary | Sequence[str]) -> None:
         """Look for these names from now on; no reload, no retraining.
 
@@ -116,10 +121,7 @@ class Detector:
         """
         vocabulary = Vocabulary.build(vocabulary)
         if self.settings.compete:
-            trained = self.model.training_vocabulary
-            negatives = [name for name in trained.negatives if name not in vocabulary.names]
-            rivals = [name for name in competing_names(vocabulary, trained) if name not in negatives]
-            vocabulary = vocabulary.with_negatives([*negatives, *rivals])
+            vocabulary = with_competition(vocabulary, self.model.training_vocabulary)
         self.model.set_vocabulary(vocabulary)
 
     def detect(self, images: ImageInput | Sequence[ImageInput], score_threshold: float = 0.3) -> list[Detections]:

@@ -200,11 +200,14 @@ class Vocabulary:
         filled = {field: parts[field] for field in self._left_open if parts[field]}
         return Vocabulary(**(self._arguments() | filled)) if filled else self
 
-    def with_negatives(self, names: Iterable[str]) -> 'Vocabulary':
-        """This vocabulary with these negatives, unless it was given some, or an empty list of them."""
+    def with_negatives(self, names: Iterable[str], background: Iterable[str] = ()) -> 'Vocabulary':
+        """This vocabulary with these negatives, unless it was given some, or an empty list of them; and with these
+        background prompts beside its own."""
         if 'negatives' not in self._left_open:
             return self
-        return Vocabulary(**(self._arguments() | {'negatives': tuple(names)}))
+        parts = self._arguments() | {'negatives': tuple(names)}
+        more = tuple(prompt for prompt in background if prompt not in self.background)
+        return Vocabulary(**(parts | ({'background': (*self.background, *more)} if more else {})))
 
     def with_image_prompts(self, embeddings: Mapping[str, np.ndarray]) -> 'Vocabulary':
         """This vocabulary and what examples show: a name of it is taken from the example, another one is added."""

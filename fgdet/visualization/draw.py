@@ -51,9 +51,9 @@ def draw_detections(
     colors = name_colors([*detections.names, *color_names])
     if detections.masks is not None:
         canvas = _paint_masks(canvas, detections, colors, image.shape[:2])
-    text_size = _text_size(canvas)
-    line_width = max(2, round(text_size / 7))
     rectangles = [_visible(box * factor, canvas.size) for box in detections.boxes]
+    text_size = _fitting_text_size(canvas, rectangles)
+    line_width = max(2, round(text_size / 7))
     draw = ImageDraw.Draw(canvas, 'RGBA')
     for index in sorted(range(len(rectangles)), key=lambda i: -_area(rectangles[i])):
         _draw_box(draw, rectangles[index], colors[detections.names[index]], line_width)
@@ -135,6 +135,13 @@ def _canvas(image: np.ndarray) -> tuple[Image.Image, int]:
 def _text_size(canvas: Image.Image) -> int:
     """Return the height of text in pixels: 14 on a 640 x 480 image, growing with it, 12 at least."""
     return max(12, round(0.026 * (canvas.width * canvas.height) ** 0.5))
+
+
+def _fitting_text_size(canvas: Image.Image, rectangles: list[Rectangle]) -> int:
+    """Return the height of labels: that of the picture's text, smaller where most boxes are small, 14 at least then."""
+    sides = [min(right - left, bottom - top) for left, top, right, bottom in rectangles]
+    limit = max(14, round(0.3 * float(np.median(sides)))) if sides else 14
+    return min(_text_size(canvas), limit)
 
 
 def _label(detections: Detections, index: int, show_scores: bool) -> str:

@@ -202,7 +202,7 @@ def test_detect__calibration_of_the_config(checkpoint: Path, tmp_path: Path) -> 
 
 def test_detect__trained_names_compete_with_other_ones(detector: Detector) -> None:
     detector.set_vocabulary(['striped owl', 'old cat'])
-    assert detector.vocabulary.negatives == ('tree',)  # of the base names cat and tree
+    assert detector.vocabulary.negatives == ('red mug', 'dog', 'tree')
     for given in (Vocabulary(['striped owl'], negatives=[]), Vocabulary(['striped owl'], negatives=['dog'])):
         detector.set_vocabulary(given)
         assert detector.vocabulary.negatives == given.negatives

@@ -13,7 +13,7 @@ from fgdet.apis.inference_settings import InferenceSettings
 from fgdet.apis.search import SearchOptions, build_detector
 from fgdet.utils.checks import UserError
 from tests.builders import write_small_clip
-from tests.detector_builders import write_detector, write_picture
+from tests.detector_builders import NAMES, write_detector, write_picture
 
 
 @pytest.fixture(scope='module')
@@ -29,7 +29,7 @@ def test_build__settings_and_words(checkpoint: str) -> None:
     detector = build_detector(options)
     assert isinstance(detector, Detector)
     assert detector.settings == InferenceSettings(3, 'agnostic', 0.3, 9, 64, 0.5, 80)
-    assert detector.vocabulary.names == ('owl',) and detector.vocabulary.negatives == ('cat', 'tree')
+    assert detector.vocabulary.names == ('owl',) and detector.vocabulary.negatives == tuple(NAMES)
     assert detector.vocabulary.threshold_of('owl', 0.1) == 0.6
     assert build_detector(options._replace(no_compete=True)).vocabulary.negatives == ()
 

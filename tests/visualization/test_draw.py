@@ -60,6 +60,15 @@ def test_draw_detections__masks_tint_their_pixels():
     assert (drawn[190:210, 110:190] == 90).all()
 
 
+def test_draw_detections__labels_of_small_boxes_on_a_large_image_are_small():
+    image = _image(2000, 2000)
+    for side, expected in ((40, 14), (120, 36), (900, 52)):  # 0.3 of the box, 0.026 of the image
+        boxes = [(500, 900, 500 + side, 900 + side), (1000, 900, 1000 + side, 900 + side)]
+        drawn = draw_detections(image, Detections(boxes, [0.5, 0.5], [0, 0], ['mug', 'mug']))
+        rows = np.flatnonzero((drawn[:900] != 90).any(axis=(1, 2)))
+        assert 900 - rows[0] == pytest.approx(1.45 * expected, abs=0.2 * expected)  # the font's line and its padding
+
+
 def test_draw_detections__nothing_and_boxes_beyond_the_image():
     image = _image()
     np.testing.assert_array_equal(draw_detections(image, Detections([], [], [], [])), image)
