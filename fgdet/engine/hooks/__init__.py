@@ -3,6 +3,7 @@ from fgdet.engine.hooks.compile_modules import CompileModulesHook
 from fgdet.engine.hooks.complete_checkpoint import CompleteCheckpointHook
 from fgdet.engine.hooks.data_position import DataPositionHook
 from fgdet.engine.hooks.dataset_vocabulary_hook import DatasetVocabularyHook
+from fgdet.engine.hooks.ema import DetectorEMAHook
 from fgdet.engine.hooks.iteration_seed import IterationSeedHook
 from fgdet.engine.hooks.open_vocabulary_report import OpenVocabularyReportHook
 from fgdet.engine.hooks.skipped_records import SkippedRecordsHook
@@ -14,6 +15,7 @@ __all__ = [
     'CompleteCheckpointHook',
     'DataPositionHook',
     'DatasetVocabularyHook',
+    'DetectorEMAHook',
     'IterationSeedHook',
     'OpenVocabularyReportHook',
     'SkippedRecordsHook',
