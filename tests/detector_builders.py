@@ -16,6 +16,7 @@ from mmengine.structures import InstanceData
 
 from fgdet.models.detectors.open_vocabulary_dino import OpenVocabularyDINO
 from fgdet.models.detectors.open_vocabulary_rcnn import OpenVocabularyRCNN
+from fgdet.models.detectors.open_vocabulary_single_stage import OpenVocabularySingleStage
 from fgdet.registry import MODELS
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -48,6 +49,27 @@ def tiny_detector(seed: int = 0, form: str = 'fvit_tiny') -> OpenVocabularyRCNN:
     init_default_scope('mmdet')
     torch.manual_seed(seed)
     return MODELS.build(detector_config(form).model).eval()
+
+
+def one_stage_config() -> Config:
+    """The shipped tiny one-stage detector with the names, the towers and the width of :func:`detector_config`."""
+    config, small = Config.fromfile(CONFIGS / 'ov_coco' / 'atss_tiny.py'), detector_config().model
+    model = config.model
+    model.vocabulary = small.vocabulary
+    model.backbone.vision = small.backbone.vision
+    model.class_embeddings.text_encoder = small.class_embeddings.text_encoder
+    model.neck[0].in_channels = 16
+    model.neck[1].update(in_channels=[8, 16, 16], out_channels=16)
+    model.bbox_head.update(in_channels=16, feat_channels=16)
+    model.bbox_head.classifier.embed_dim = 16
+    return config
+
+
+def tiny_one_stage(seed: int = 0) -> OpenVocabularySingleStage:
+    """A random detector of :func:`one_stage_config`, in eval mode."""
+    init_default_scope('mmdet')
+    torch.manual_seed(seed)
+    return MODELS.build(one_stage_config().model).eval()
 
 
 def dino_config() -> Config:

@@ -22,16 +22,18 @@ def command(
     check: int,
     json_file: str | None,
 ) -> None:
-    """Write a two-stage or one-stage detector as an ONNX graph with any batch and image size.
+    """Write a detector as an ONNX graph of any batch and image size; docs/export.md shows how to run it.
 
-    The graph takes images (B, 3, H, W) float32 RGB in 0..255, already resized, and gives boxes, scores and labels. With
-    --embeddings-input it also takes embeddings (K, d) of length 1 and is_base (K,).
+    The graph takes images (B, 3, H, W) float32 RGB in 0..255, already resized, and gives boxes, scores, labels and, of
+    a detector with masks, masks. With --embeddings-input it also takes embeddings (K, d) of length 1 and is_base (K,).
     """
     from fgdet.apis.detection import Detector
     from fgdet.apis.export import export_onnx
     from fgdet.apis.image_files import read_vocabulary
     from fgdet.utils.files import write_json
 
+    if vocab is not None and embeddings_input:
+        raise click.UsageError('--vocab bakes names in, --embeddings-input takes them later; give one of the two')
     vocabulary = None if vocab is None else read_vocabulary(vocab)
     detector = Detector.from_pretrained(config, checkpoint, 'cpu')
     if vocabulary is not None:
@@ -46,8 +48,9 @@ def command(
     )
     if report['checked']:
         click.echo(
-            f'onnxruntime against torch on {report["checked"]} images: boxes within {report["box_error"]:.1e} px, '
-            f'scores within {report["score_error"]:.1e}'
+            f'onnxruntime against torch on {report["checked"]} images: {report["detections"]} detections, '
+            f'{report["unmatched"]} without a twin, boxes within {report["box_error"]:.1e} px, scores within '
+            f'{report["score_error"]:.1e}'
         )
     else:
         click.echo('not compared with torch: onnxruntime is not installed, or --check 0')

@@ -61,6 +61,7 @@ class CLIPViTBackbone(BaseModule):
     Attributes:
         preprocessing: ``mean`` and ``std`` of RGB in 0..1 that the weights of :meth:`init_weights` were trained with;
             None before.
+        feature_cache: the :class:`~fgdet.models.backbones.feature_cache.FeatureCache` in use, or None.
 
     Raises:
         ValueError: a tapped block does not exist, or what is to learn contradicts itself; it says how.
@@ -92,9 +93,9 @@ class CLIPViTBackbone(BaseModule):
         #: The original weights of blocks that learn, by number; the dense map is computed with them.
         self.frozen_blocks = nn.ModuleDict()
         self._let_learn(lora)
-        self._cache = None if feature_cache is None else FeatureCache(**feature_cache)
+        self.feature_cache = None if feature_cache is None else FeatureCache(**feature_cache)
         self._fingerprint: str | None = None
-        if self._cache is not None and (self._learned or not frozen):
+        if self.feature_cache is not None and (self._learned or not frozen):
             raise UserError(
                 'backbone.feature_cache: features of a tower that learns change with every step; leave it out, or '
                 'frozen=True, unfreeze_last=0 and lora=None'
@@ -133,7 +134,7 @@ class CLIPViTBackbone(BaseModule):
                 f'pixels: expected (B, 3, H, W) with H and W multiples of the patch size {patch}, got '
                 f'{tuple(pixels.shape)}; set data_preprocessor.pad_size_divisor to a multiple of {patch}'
             )
-        return self._features(pixels, dense) if self._cache is None else self._cached(pixels, dense)
+        return self._features(pixels, dense) if self.feature_cache is None else self._cached(pixels, dense)
 
     def train(self, mode: bool = True) -> 'CLIPViTBackbone':
         """Set the mode of all but what is frozen."""
@@ -218,7 +219,7 @@ class CLIPViTBackbone(BaseModule):
 
     def _cached(self, pixels: Tensor, dense: bool) -> tuple[Tensor, ...]:
         """As :meth:`_features`; images that were seen before come from the disk."""
-        assert self._cache is not None
+        assert self.feature_cache is not None
         if self._fingerprint is None:
             self._fingerprint = state_fingerprint(self.visual)
         visual = self.visual
@@ -226,15 +227,15 @@ class CLIPViTBackbone(BaseModule):
             *(self._fingerprint, self.out_indices, dense, visual.patch_size, visual.num_heads, visual.activation),
             *(visual.window_size, visual.global_blocks, computing_state(pixels.device)),
         )
-        keys = [self._cache.key(image, settings) for image in pixels]
-        rows = [self._cache.load(key, pixels.device) for key in keys]  # for each image its outputs (h, w, C)
+        keys = [self.feature_cache.key(image, settings) for image in pixels]
+        rows = [self.feature_cache.load(key, pixels.device) for key in keys]  # for each image its outputs (h, w, C)
         missing = [i for i, row in enumerate(rows) if row is None]
         outputs: tuple[Tensor, ...] = ()
         if missing or not rows:
             outputs = self._features(pixels[missing] if len(missing) < len(rows) else pixels, dense)
         for place, i in enumerate(missing):
             row = rows[i] = [output[place].permute(1, 2, 0) for output in outputs]
-            self._cache.store(keys[i], row)
+            self.feature_cache.store(keys[i], row)
         if len(missing) == len(rows):
             return outputs
         columns = zip(*rows, strict=True)

@@ -1,6 +1,7 @@
 """One-stage detectors as functions of tensors.
 
-Axes: B images, H x W pixels, S cells of all levels, M chosen cells of an image, K names, N negative prompts.
+Axes: B images, H x W pixels, S cells of all levels, M chosen cells of an image, C channels, K names, N negative
+prompts.
 """
 
 from typing import Any
@@ -8,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fgdet.models.export.selection import Classes, select
-from fgdet.models.export.suppression import best, rows_of
+from fgdet.models.export.selection import Classes, decode, select
+from fgdet.models.export.suppression import best, cells_of, rows_of
 
 
 class ExportableOneStage(nn.Module):
@@ -19,6 +20,8 @@ class ExportableOneStage(nn.Module):
         detector: with a vocabulary in use.
     """
 
+    outputs = ('boxes', 'scores', 'labels')
+
     def __init__(self, detector: Any) -> None:
         super().__init__()
         self.detector = detector
@@ -27,16 +30,15 @@ class ExportableOneStage(nn.Module):
         """(B, 3, H, W) normalised pixels -> what :func:`~fgdet.models.export.selection.select` gives."""
         detector, head = self.detector, self.detector.bbox_head
         *taps, dense = detector.backbone(pixels)
-        level_scores, level_boxes = head.scores_and_boxes(tuple(detector.neck(tuple(taps))))
-        scores, boxes = torch.cat(level_scores, dim=1), torch.cat(level_boxes, dim=1)  # (B, S, K + N), (B, S, 4)
-        height, width = pixels.shape[-2:]
-        x, y = boxes[..., 0::2].clamp(min=0, max=width), boxes[..., 1::2].clamp(min=0, max=height)
-        boxes = torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], dim=2)
+        levels = head(tuple(detector.neck(tuple(taps))))
+        cells, deltas, centerness = map(cells_of, levels)  # (B, S, C), 4 and 1
+        priors = head.prior_generator.grid_priors([each.shape[-2:] for each in levels[0]], device=pixels.device)
         classes = Classes(head.class_embeddings, head.is_trained, head.num_negatives)
-        names = scores if not classes.num_negatives else scores[..., : -classes.num_negatives]
-        values, places = best(names.amax(dim=2), head.test_cfg.max_cells)  # (B, M)
-        has_area = (rows_of(boxes, places)[..., 2:] > rows_of(boxes, places)[..., :2]).all(dim=2)
-        is_cell = ((values >= 0) & has_area)[..., None]
-        patch = detector.backbone.visual.patch_size
-        chosen = rows_of(scores, places) * is_cell
-        return select(rows_of(boxes, places), chosen, dense, patch, classes, head.test_cfg)
+        logits = head.atss_cls(cells)  # (B, S, K + N)
+        names = logits[..., : -classes.num_negatives] if classes.num_negatives else logits
+        values, places = best(names.amax(dim=2).sigmoid() * centerness[..., 0].sigmoid(), head.test_cfg.max_cells)
+        boxes = decode(head.bbox_coder, torch.cat(priors)[places], rows_of(deltas, places), pixels.shape[-2:])
+        has_area = (boxes[..., 2:] > boxes[..., :2]).all(dim=2)
+        scores = head.scores(rows_of(cells, places), rows_of(centerness, places))  # (B, M, K + N)
+        scores = scores * ((values >= 0) & has_area)[..., None]
+        return select(boxes, scores, dense, detector.backbone.visual.patch_size, classes, head.test_cfg)

@@ -3,6 +3,7 @@
 Axes: B images, N boxes of an image, C classes, M boxes that are kept.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -51,8 +52,9 @@ def onnx_translations() -> dict[Any, Any]:
     from onnxscript import opset18
 
     def translate(boxes: Any, scores: Any, iou_threshold: float, score_threshold: float) -> Any:
-        no_limit = opset18.Constant(value_ints=[2**31 - 1])
-        iou, score = (opset18.Constant(value_floats=[value]) for value in (iou_threshold, score_threshold))
+        no_limit: Any = opset18.Constant(value_ints=[2**31 - 1])
+        iou: Any = opset18.Constant(value_floats=[iou_threshold])
+        score: Any = opset18.Constant(value_floats=[score_threshold])
         return opset18.NonMaxSuppression(boxes, scores, no_limit, iou, score)
 
     return {torch.ops.fgdet.batched_nms.default: translate}
@@ -91,3 +93,8 @@ def best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def rows_of(values: Tensor, places: Tensor) -> Tensor:
     """(B, N, C) and (B, M) places in 0..N-1 -> (B, M, C)."""
     return values.gather(1, places[..., None].expand(-1, -1, values.shape[2]))
+
+
+def cells_of(levels: Sequence[Tensor]) -> Tensor:
+    """(B, C, h, w) of each level -> (B, S, C), rows of the first level first."""
+    return torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1)

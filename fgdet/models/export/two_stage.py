@@ -1,7 +1,7 @@
-"""Two-stage detectors, cascades among them, as functions of tensors.
+"""Two-stage detectors, with stages and masks, as functions of tensors.
 
 Axes: B images, H x W pixels, A anchors of a level, P proposals of an image, R regions of all images, M detections of an
-image, K classes, C channels.
+image, K classes, C channels, h x w cells of a mask.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from fgdet.models.export.suppression import OUT, best, rows_of, suppress
 
 
 class ExportableTwoStage(nn.Module):
-    """What an ``OpenVocabularyRCNN`` predicts, but masks, for images that fill the network's input.
+    """What an ``OpenVocabularyRCNN`` predicts for images that fill the network's input.
 
     Args:
         detector: with a vocabulary in use.
@@ -25,9 +25,12 @@ class ExportableTwoStage(nn.Module):
     def __init__(self, detector: Any) -> None:
         super().__init__()
         self.detector = detector
+        masks = ('masks',) if detector.roi_head.with_mask else ()
+        self.outputs = ('boxes', 'scores', 'labels', *masks)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) normalised pixels -> what :func:`~fgdet.models.export.selection.select` gives."""
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) normalised pixels -> what :func:`~fgdet.models.export.selection.select` gives, then the masks
+        (B, M, h, w) in 0..1, each over its box, if there is a mask head."""
         detector, size_hw = self.detector, pixels.shape[-2:]
         *taps, dense = detector.backbone(pixels)
         pyramid = detector.neck(tuple(taps))
@@ -42,7 +45,8 @@ class ExportableTwoStage(nn.Module):
         scores = head.probabilities(sum(stage_logits) / len(stage_logits)).unflatten(0, boxes.shape[:2])  # (B, P, K)
         classes = Classes(head.class_embeddings, head.is_trained, head.num_negatives)
         patch = detector.backbone.visual.patch_size
-        return select(boxes, scores * is_proposal[..., None], dense, patch, classes, detector.roi_head.test_cfg)
+        found = select(boxes, scores * is_proposal[..., None], dense, patch, classes, detector.roi_head.test_cfg)
+        return (*found, self._masks(pyramid, found[0])) if 'masks' in self.outputs else found
 
     def _proposals(self, pyramid: Sequence[Tensor], size_hw: Sequence[int]) -> tuple[Tensor, Tensor]:
         """mmdet's proposals: boxes (B, P, 4), and (B, P) bool, False for what only fills up."""
@@ -63,11 +67,23 @@ class ExportableTwoStage(nn.Module):
     def _stage(self, stage: int, pyramid: Sequence[Tensor], rois: Tensor) -> dict[str, Tensor]:
         """``cls_score`` and ``bbox_pred`` of one stage for (R, 5)."""
         roi_head = self.detector.roi_head
-        extractor, head = roi_head.bbox_roi_extractor, roi_head.bbox_head
-        if isinstance(head, nn.ModuleList):  # a cascade
-            extractor, head = extractor[stage], head[stage]
-        logits, deltas = head(_pool(extractor, pyramid, rois))
+        extractor = _of_stage(roi_head.bbox_roi_extractor, stage)
+        logits, deltas = _of_stage(roi_head.bbox_head, stage)(_pool(extractor, pyramid, rois))
         return {'cls_score': logits.float(), 'bbox_pred': deltas}
+
+    def _masks(self, pyramid: Sequence[Tensor], boxes: Tensor) -> Tensor:
+        """Boxes (B, M, 4) -> the mean of all stages' masks (B, M, h, w) in 0..1."""
+        roi_head, rois = self.detector.roi_head, with_image_index(boxes)
+        masks = []
+        for stage in range(len(roi_head.box_heads)):
+            pooled = _pool(_of_stage(roi_head.mask_roi_extractor, stage), pyramid, rois)
+            masks.append(_of_stage(roi_head.mask_head, stage)(pooled)[:, 0].sigmoid())  # (B * M, h, w)
+        return torch.stack(masks).mean(dim=0).unflatten(0, boxes.shape[:2])
+
+
+def _of_stage(part: Any, stage: int) -> Any:
+    """A part of a cascade has one for each stage."""
+    return part[stage] if isinstance(part, nn.ModuleList) else part
 
 
 def _pool(extractor: Any, pyramid: Sequence[Tensor], rois: Tensor) -> Tensor:

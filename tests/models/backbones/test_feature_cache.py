@@ -29,8 +29,8 @@ def same(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> bool:
 
 
 def counts(tower: CLIPViTBackbone) -> tuple[int, int]:
-    assert tower._cache is not None
-    return tower._cache.hits, tower._cache.misses
+    assert tower.feature_cache is not None
+    return tower.feature_cache.hits, tower.feature_cache.misses
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_cache__other_weights_settings_and_pixels_are_other_entries(tmp_path: Pa
     ]
     for tower, images in others:
         plain = copy.deepcopy(tower)
-        plain._cache = None
+        plain.feature_cache = None
         assert same(tower(images), plain(images))
         assert counts(tower) == (0, 3)
 

@@ -10,7 +10,7 @@ from torchvision.ops import box_iou
 from fgdet.models.detectors.open_vocabulary_single_stage import OpenVocabularySingleStage
 from fgdet.registry import MODELS
 from fgdet.structures.vocabulary import Vocabulary
-from tests.detector_builders import BASE, CONFIGS, NAMES, NOVEL, batch
+from tests.detector_builders import BASE, CONFIGS, NAMES, NOVEL, batch, one_stage_config
 
 BOXES = [[[8.0, 8.0, 40.0, 40.0]], [[20.0, 4.0, 60.0, 30.0], [2.0, 30.0, 30.0, 62.0]]]
 LABELS = [[0], [3, 0]]
@@ -18,17 +18,7 @@ TEMPLATES = ['a photo of a {}.']
 
 
 def config() -> Config:
-    """The shipped tiny detector with four names and 16 channels."""
-    model = Config.fromfile(CONFIGS / 'ov_coco' / 'atss_tiny.py').model
-    vision = dict(image_size=32, patch_size=8, width=16, num_layers=3, num_heads=2, mlp_width=32, output_dim=16)
-    model.backbone.vision = vision
-    model.class_embeddings.text_encoder.update(width=16, num_layers=1, num_heads=2, mlp_width=32, output_dim=16)
-    model.neck[0].in_channels = 16
-    model.neck[1].update(in_channels=[8, 16, 16], out_channels=16)
-    model.bbox_head.update(in_channels=16, feat_channels=16)
-    model.bbox_head.classifier.embed_dim = 16
-    model.vocabulary = dict(names=NAMES, base=BASE, novel=NOVEL, templates=TEMPLATES)
-    return model
+    return one_stage_config().model
 
 
 def detector(seed: int = 0, keep_all: bool = False, model: Config | None = None) -> OpenVocabularySingleStage:
