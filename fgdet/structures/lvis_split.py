@@ -2,7 +2,7 @@
 
 Names, synonyms and the number of training images of each category are those of LVIS v1.0 (Gupta, Dollar, Girshick,
 "LVIS: A Dataset for Large Vocabulary Instance Segmentation", CVPR 2019; its annotations are CC BY 4.0). A category is
-rare with 1 to 10 training images, common with 11 to 100, frequent with more (section 3.2 there). That rare is novel and
+rare with 1 to 10 training images, common with 11 to 100, frequent with more. That rare is novel and
 the other 866 are base is OV-LVIS: Gu et al., "Open-vocabulary Object Detection via Vision and Language Knowledge
 Distillation", ICLR 2022, section 4.1.
 """

@@ -4,7 +4,7 @@
 vocabulary = 'lvis_v1'
 data_root = 'data/lvis_v1/'
 
-# Large-scale jittering: 0.1 to 2 times 1024 pixels, then a crop (Ghiasi et al., CVPR 2021, section 3).
+# Large-scale jittering: 0.1 to 2 times 1024 pixels, then a crop (Ghiasi et al., "Simple Copy-Paste", CVPR 2021).
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False),
@@ -31,7 +31,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     batch_sampler=dict(type='AspectRatioBatchSampler'),
-    # Repeat-factor sampling at t = 0.001, in images of base boxes (Gupta et al., CVPR 2019, section 5.2).
+    # Repeat-factor sampling at t = 0.001, in images of base boxes (Gupta et al., CVPR 2019).
     dataset=dict(
         type='ClassBalancedDataset',
         oversample_thr=1e-3,

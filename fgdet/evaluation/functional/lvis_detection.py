@@ -1,6 +1,6 @@
 """Average precision in LVIS's way: by frequency of the class, and only where an image was looked through for it.
 
-Gupta, Dollar, Girshick, "LVIS: A Dataset for Large Vocabulary Instance Segmentation", CVPR 2019, sections 2 and 3.2.
+Gupta, Dollar, Girshick, "LVIS: A Dataset for Large Vocabulary Instance Segmentation", CVPR 2019.
 
 Axis letters: T thresholds of overlap, R recall points, K classes, A ranges of area.
 """
