@@ -124,8 +124,10 @@ def _pipeline(cfg: Config) -> list[dict[str, Any]]:
 
 
 def _class_names(cfg: Config, content: dict[str, Any]) -> tuple[str, ...] | None:
-    meta = content.get('meta') if isinstance(content.get('meta'), dict) else {}
-    stored = (meta.get('dataset_meta') or {}) if meta else {}
+    meta: Any = content.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    stored = meta.get('dataset_meta') or {}
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    names = stored.get('classes') or stored.get('CLASSES') or (dataset.get('metainfo') or {}).get('classes')
+    names = stored.get('classes') or stored.get('CLASSES') or meta.get('CLASSES')  # the last is mmdet 2's
+    names = names or (dataset.get('metainfo') or {}).get('classes')
     return None if not names else tuple(names)

@@ -68,9 +68,13 @@ class SavedProposals:
             entries, about = content['annotations'], content
         else:
             raise UserError(f"proposal file {path}: expected a list of results or a dict of 'images' and 'annotations'")
+        for part, field in (('images', 'file_name'), ('categories', 'name')):
+            for position, each in enumerate(about.get(part) or ()):
+                if not isinstance(each, dict) or not {'id', field} <= set(each):
+                    raise UserError(f'{images or path}: {part}[{position}]: expected id and {field}, got {each!r:.80}')
         self.path = path
         self.num_dropped = 0
-        categories = {each['id']: str(each['name']) for each in about.get('categories', ())}
+        categories = {each['id']: str(each['name']) for each in about.get('categories') or ()}
         self.names = tuple(dict.fromkeys(categories.values()))
         self._images = {each['id']: each for each in about['images']}
         self._by_stem: dict[str, list[int]] = defaultdict(list)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fgdet.apis.sweep_records import Recording
+from fgdet.datasets.ov_coco import OrderedCOCO
 from fgdet.evaluation.functional.coco_detection import category_ids_of, mean_of_known
 from fgdet.evaluation.functional.matched_precision import (
     NOT_COUNTED,
@@ -73,8 +74,10 @@ def read_sweep_data(
         UserError: the file is missing or malformed, or lacks a name or an image.
     """
     annotations = load_annotations(annotation_file)
-    names = list(dataset.metainfo['classes'])
-    by_image = objects_by_image(annotations, category_ids_of(names, annotations['categories']))
+    prompt_name = getattr(dataset, 'INDEX', OrderedCOCO).prompt_name  # LVIS's file writes names otherwise
+    names = [prompt_name(name) for name in dataset.metainfo['classes']]
+    categories = [each | {'name': prompt_name(each['name'])} for each in annotations['categories']]
+    by_image = objects_by_image(annotations, category_ids_of(names, categories))
     unknown = [number for number in recording.image_ids if number not in by_image]
     if unknown:
         raise UserError(f'annotation file {annotation_file}: it has no image {unknown[0]}, which val_dataloader has')

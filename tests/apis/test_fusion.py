@@ -148,6 +148,9 @@ def test_proposals__bad_files(tmp_path: Path) -> None:
     (tmp_path / 'dict.json').write_text('{}')
     with pytest.raises(UserError, match="expected a list of results or a dict of 'images' and 'annotations'"):
         SavedProposals(tmp_path / 'dict.json')
+    (tmp_path / 'dict.json').write_text('{"images": [{"id": 1}], "annotations": []}')
+    with pytest.raises(UserError, match=r"dict.json: images\[0\]: expected id and file_name, got {'id': 1}"):
+        SavedProposals(tmp_path / 'dict.json')
 
 
 @pytest.mark.parametrize(
@@ -203,6 +206,8 @@ def test_detect__with_boxes_of_a_detector(model: FGCLIP, tmp_path: Path) -> None
     torch.manual_seed(0)
     network = MODELS.build(config.model).eval()
     meta = dict(dataset_meta=dict(classes=('tree', 'hat')))
+    torch.save(dict(state_dict=network.state_dict(), meta=dict(CLASSES=('tree', 'hat'))), tmp_path / 'old.pth')
+    assert DetectedProposals(tmp_path / 'atss.py', tmp_path / 'old.pth', 'cpu').names == ('tree', 'hat')  # of mmdet 2
     torch.save(dict(state_dict=network.state_dict(), meta=meta), tmp_path / 'atss.pth')
     proposals = DetectedProposals(tmp_path / 'atss.py', tmp_path / 'atss.pth', 'cpu')
     given = proposals.boxes_of(pixels, None)

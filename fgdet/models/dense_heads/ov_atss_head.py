@@ -18,7 +18,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from fgdet.models.post_processing.region_scores import RegionScores, ScoreEnsemble, region_cosines
+from fgdet.models.post_processing.region_scores import RegionScores, ScoreEnsemble, check_test_cfg, region_cosines
 from fgdet.registry import MODELS
 
 #: Cells whose logits are in memory at once: with LVIS's 1,203 names 5 MB, which stay in a processor's cache.
@@ -59,6 +59,7 @@ class OVATSSHead(ATSSHead):
 
     Raises:
         ValueError: there is not one anchor a cell.
+        UserError: ``test_cfg`` misses a field, or has an unknown one, such as mmdet's ``nms_pre``.
     """
 
     assigner: Any
@@ -106,6 +107,7 @@ class OVATSSHead(ATSSHead):
         self.register_buffer('class_embeddings', torch.empty(0), persistent=False)
         self.register_buffer('is_trained', torch.empty(0, dtype=torch.bool), persistent=False)
         self.num_negatives = 0
+        check_test_cfg(test_cfg, needed=['max_cells'])
         self.score_ensemble = ScoreEnsemble()
 
     def _init_layers(self) -> None:

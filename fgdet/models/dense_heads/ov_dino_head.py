@@ -16,7 +16,7 @@ from mmengine.model import constant_init
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from fgdet.models.post_processing.region_scores import RegionScores, ScoreEnsemble, region_cosines
+from fgdet.models.post_processing.region_scores import RegionScores, ScoreEnsemble, check_test_cfg, region_cosines
 from fgdet.registry import MODELS
 
 #: Logits that the choice of proposals holds at once: 64 MiB of float32, whatever the vocabulary.
@@ -53,6 +53,7 @@ class OVDINOHead(DINOHead):
 
     Raises:
         ValueError: ``loss_cls`` is not a sigmoid's.
+        UserError: ``test_cfg`` misses a field, or has an unknown one.
     """
 
     cls_branches: Any  # of classifiers
@@ -98,6 +99,7 @@ class OVDINOHead(DINOHead):
         self.register_buffer('class_embeddings', torch.empty(0), persistent=False)
         self.register_buffer('is_trained', torch.empty(0, dtype=torch.bool), persistent=False)
         self.num_negatives = 0
+        check_test_cfg(test_cfg)
         self.score_ensemble = ScoreEnsemble()
 
     def init_weights(self) -> None:

@@ -15,6 +15,11 @@ from fgdet.models.post_processing.class_suppression import suppress
 from fgdet.models.post_processing.negative_prompts import without_negatives
 from fgdet.models.post_processing.score_ensemble import ensemble_scores
 from fgdet.ops.roi_align import region_pool
+from fgdet.utils.checks import UserError
+
+#: What a head's ``test_cfg`` may say of its last step, and of the two scores.
+_FIELDS = {'score_thr', 'nms', 'class_agnostic_nms', 'max_per_img', 'score_ensemble'}
+_WEIGHTS = {'alpha', 'beta', 'temperature'}
 
 
 class RegionScores(NamedTuple):
@@ -81,6 +86,39 @@ class ScoreEnsemble(nn.Module):
             )
             results.append(InstanceData(bboxes=found, scores=found_scores, labels=labels))
         return results
+
+
+def check_test_cfg(
+    test_cfg: Mapping[str, Any] | None, needed: Sequence[str] = (), optional: Sequence[str] = ()
+) -> None:
+    """Find when a head is built what would stop its first validation, or would have no effect.
+
+    Args:
+        test_cfg: of a head, see :meth:`ScoreEnsemble.forward`; None, of a head that only trains, passes.
+        needed: fields that this head has to have beside ``max_per_img``.
+        optional: fields that it may have beside those of the last step.
+
+    Raises:
+        UserError: a field is missing or unknown, or a weight of ``score_ensemble`` is out of range.
+    """
+    if test_cfg is None:
+        return
+    missing = {'max_per_img', *needed} - set(test_cfg)
+    unknown = set(test_cfg) - _FIELDS - set(needed) - set(optional)
+    if missing or unknown:
+        expected = ', '.join(sorted(_FIELDS.union(needed, optional)))
+        problem = f'{min(missing)} is missing' if missing else f'{min(unknown)} has no effect here'
+        raise UserError(f'model.test_cfg: {problem}; its fields are {expected}')
+    weights = test_cfg.get('score_ensemble')
+    if weights is None:
+        return
+    if set(weights) != _WEIGHTS:
+        raise UserError(f'model.test_cfg.score_ensemble: expected alpha, beta and temperature, got {dict(weights)}')
+    if not (0 <= weights['alpha'] <= 1 and 0 <= weights['beta'] <= 1 and weights['temperature'] > 0):
+        raise UserError(
+            'model.test_cfg.score_ensemble: expected alpha and beta in 0..1 and a temperature above 0, got '
+            f'{dict(weights)}'
+        )
 
 
 def join_scores(regions: RegionScores, is_trained: Tensor, weights: Mapping[str, float] | None) -> Tensor:

@@ -10,7 +10,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from fgdet.models.post_processing.region_scores import RegionScores, ScoreEnsemble, region_cosines
+from fgdet.models.post_processing.region_scores import RegionScores, ScoreEnsemble, check_test_cfg, region_cosines
 from fgdet.models.roi_heads.text_bbox_head import TextBBoxHead
 
 
@@ -30,12 +30,15 @@ class EnsembledBoxes:
 
     Raises:
         ValueError: a mask head has masks of its own for each class, so the vocabulary could not change.
+        UserError: ``test_cfg`` misses a field, or has an unknown one.
     """
 
     modules: Any  # of the head that this is mixed into
+    test_cfg: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        check_test_cfg(self.test_cfg, optional=['mask_thr_binary'])
         self.score_ensemble = ScoreEnsemble()
         if not all(getattr(module, 'class_agnostic', True) for module in self.modules()):
             raise ValueError('mask_head class_agnostic: expected True, got False; a vocabulary has any number of names')

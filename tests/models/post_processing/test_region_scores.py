@@ -1,5 +1,7 @@
 """The last step of a head against loops and hand-worked values."""
 
+import re
+
 import pytest
 import torch
 from torch.nn.functional import cosine_similarity
@@ -7,8 +9,10 @@ from torch.nn.functional import cosine_similarity
 from fgdet.models.post_processing.region_scores import (
     RegionScores,
     ScoreEnsemble,
+    check_test_cfg,
     region_cosines,
 )
+from fgdet.utils.checks import UserError
 
 NMS = dict(type='nms', iou_threshold=0.5)
 
@@ -77,3 +81,24 @@ def test_region_cosines__of_constant_regions(counts: tuple[int, int]) -> None:
     for cosines, feature, count in zip(region_cosines(dense, boxes, classes, (48, 64)), features, counts, strict=True):
         expected = cosine_similarity(feature[None, None], classes[None], dim=2).expand(count, 3)
         torch.testing.assert_close(cosines, expected)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(nms_pre=1000), 'model.test_cfg: nms_pre has no effect here; its fields are class_agnostic_nms, mask_thr'),
+        (dict(max_cells=None), 'model.test_cfg: max_cells is missing'),
+        (
+            dict(score_ensemble=dict(alpha=0.2, bta=0.4)),
+            "expected alpha, beta and temperature, got {'alpha': 0.2, 'bta",
+        ),
+        (dict(score_ensemble=dict(alpha=0.2, beta=1.4, temperature=0.1)), 'expected alpha and beta in 0..1'),
+        (dict(score_ensemble=dict(alpha=0.2, beta=0.4, temperature=0.0)), 'a temperature above 0'),
+    ],
+)
+def test_check_test_cfg__refuses(change: dict, message: str) -> None:
+    settings = dict(max_cells=10, max_per_img=10, nms=None, mask_thr_binary=0.5, score_ensemble=None)
+    check_test_cfg(settings, ['max_cells'], ['mask_thr_binary'])
+    changed = {key: value for key, value in (settings | change).items() if key != 'max_cells' or value}
+    with pytest.raises(UserError, match=re.escape(message)):
+        check_test_cfg(changed, ['max_cells'], ['mask_thr_binary'])
