@@ -22,7 +22,8 @@ class LinearClassifier(nn.Module):
 
     The words of a class play no part, so only the names of the training can be looked for, in their order, without
     negative prompts; anything else is refused. The rows of classes without boxes in training never learn. What they say
-    would be noise, so these classes get a probability of 0 and are never reported, as in any detector of a closed set.
+    would be noise, so these classes get a probability of 0 and are never reported, as in any detector of a closed set;
+    but with a score ensemble whose ``beta`` is 1, which does not ask the detector at all.
 
     Args:
         in_features: channels C of a region.

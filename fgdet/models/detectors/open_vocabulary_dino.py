@@ -33,8 +33,8 @@ class OpenVocabularyDINO(OpenVocabularyMixin, DINO):
         bbox_head: config of an :class:`~fgdet.models.dense_heads.ov_dino_head.OVDINOHead`.
         dn_cfg: config of a :class:`~fgdet.models.dense_heads.text_denoising.TextCdnQueryGenerator`.
         class_embeddings: config of a :class:`~fgdet.models.classifiers.class_embeddings.ClassEmbeddings`.
-        vocabulary: arguments of :class:`~fgdet.structures.vocabulary.Vocabulary`: the names that training labels index,
-            of which ``base`` have boxes. The same as the data sets'.
+        vocabulary: arguments, name or file of a :meth:`~fgdet.structures.vocabulary.Vocabulary.build`: the names that
+            training labels index, of which ``base`` have boxes. The same as the data sets'.
         num_queries: objects that are looked for in an image; a map of fewer cells has as many as those.
         num_feature_levels: maps that the neck makes.
         train_cfg: mmdet's ``assigner``.
@@ -56,7 +56,7 @@ class OpenVocabularyDINO(OpenVocabularyMixin, DINO):
         bbox_head: dict[str, Any],
         dn_cfg: dict[str, Any],
         class_embeddings: dict[str, Any],
-        vocabulary: dict[str, Any],
+        vocabulary: dict[str, Any] | str,
         num_queries: int = 900,
         num_feature_levels: int = 4,
         train_cfg: dict[str, Any] | None = None,

@@ -29,8 +29,8 @@ class OpenVocabularyRCNN(OpenVocabularyMixin, TwoStageDetector):
             without masks, or of an
             :class:`~fgdet.models.roi_heads.open_vocabulary_cascade_roi_head.OpenVocabularyCascadeRoIHead`.
         class_embeddings: config of a :class:`~fgdet.models.classifiers.class_embeddings.ClassEmbeddings`.
-        vocabulary: arguments of :class:`~fgdet.structures.vocabulary.Vocabulary`: the names that training labels index,
-            of which ``base`` have boxes. The same as the data sets'.
+        vocabulary: arguments, name or file of a :meth:`~fgdet.structures.vocabulary.Vocabulary.build`: the names that
+            training labels index, of which ``base`` have boxes. The same as the data sets'.
         train_cfg: mmdet's ``rpn``, ``rpn_proposal`` and ``rcnn``.
         test_cfg: mmdet's ``rpn`` and ``rcnn``.
         data_preprocessor: config of the preprocessor; its padding must leave whole patches.
@@ -51,7 +51,7 @@ class OpenVocabularyRCNN(OpenVocabularyMixin, TwoStageDetector):
         rpn_head: dict[str, Any],
         roi_head: dict[str, Any],
         class_embeddings: dict[str, Any],
-        vocabulary: dict[str, Any],
+        vocabulary: dict[str, Any] | str,
         train_cfg: dict[str, Any] | None = None,
         test_cfg: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,

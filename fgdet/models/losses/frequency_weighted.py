@@ -55,6 +55,8 @@ class FrequencyWeightedLoss(RegionClassLoss):
     def row_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(R, K) or (R, K + 1), and (R,) -> (R,)."""
         if self.use_sigmoid:
-            return self.binary_cross_entropies(logits, labels) @ self.weights
+            return (self.binary_cross_entropies(logits, labels) * self.weights).sum(
+                dim=1
+            )  # no product of half precision
         weights = torch.cat([self.weights, self.weights.new_ones(1)])  # (K + 1,)
         return F.cross_entropy(logits, labels, reduction='none') * weights[labels]

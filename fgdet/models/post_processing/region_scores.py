@@ -7,6 +7,7 @@ image, d dimension of an embedding, h x w patches.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -145,5 +146,6 @@ def region_cosines(
         for each image (N, K) float32; zeros for a box without area.
     """
     features = region_pool(dense, list(boxes), spatial_scale=dense.shape[-1] / input_hw[1])[..., 0, 0]  # (sum N, d)
-    cosines = F.normalize(features.float(), dim=1) @ class_embeddings.float().T
+    with torch.autocast(dense.device.type, enabled=False):  # the temperature enlarges the rounding
+        cosines = F.normalize(features.float(), dim=1) @ class_embeddings.float().T
     return cosines.split([len(each) for each in boxes])

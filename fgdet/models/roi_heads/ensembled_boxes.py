@@ -35,10 +35,11 @@ class EnsembledBoxes:
 
     modules: Any  # of the head that this is mixed into
     test_cfg: Any
+    with_mask: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        check_test_cfg(self.test_cfg, optional=['mask_thr_binary'])
+        check_test_cfg(self.test_cfg, ['mask_thr_binary'] if self.with_mask else [], ['mask_thr_binary'])
         self.score_ensemble = ScoreEnsemble()
         if not all(getattr(module, 'class_agnostic', True) for module in self.modules()):
             raise ValueError('mask_head class_agnostic: expected True, got False; a vocabulary has any number of names')
