@@ -69,7 +69,8 @@ def sweep(
         grid: what to try; the config's own setting is looked at too.
         criterion: one of ``CRITERIA``.
         max_images: only the first so many images; None: all.
-        cfg_options: dotted keys and their values, merged into the config.
+        cfg_options: dotted keys and their values, merged into the config; ``best_config.py`` names, but does not have
+            them.
         device: as for :func:`~fgdet.apis.detector_files.load_detector`.
         report: is told how far it has come.
 
@@ -113,7 +114,7 @@ def sweep(
     }
     write_json(Path(out) / 'sweep.json', result)
     write_sweep_plot(result, Path(out) / 'sweep.png')
-    write_text(Path(out) / 'best_config.py', _best_config(cfg, Path(config), Path(out), result))
+    write_text(Path(out) / 'best_config.py', _best_config(cfg, Path(config), Path(out), result, cfg_options or {}))
     return result
 
 
@@ -143,7 +144,9 @@ def _calibration(recording: Recording, data: SweepData, best: Mapping[str, float
     }
 
 
-def _best_config(cfg: Config, config: Path, out: Path, result: Mapping[str, Any]) -> str:
+def _best_config(
+    cfg: Config, config: Path, out: Path, result: Mapping[str, Any], cfg_options: Mapping[str, Any]
+) -> str:
     """The text of a config that inherits the given one."""
     best, calibration = result['best'], result['calibration']
     numbers = ', '.join(f'{field}={best[field]!r}' for field in Setting._fields)
@@ -151,6 +154,7 @@ def _best_config(cfg: Config, config: Path, out: Path, result: Mapping[str, Any]
     lines = [
         f'# {config.name} with the best {CRITERIA[result["criterion"]]} of {len(result["table"])} settings,',
         f'# chosen on {result["images"]} images of {result["annotation_file"]}: scores on these are no test scores.',
+        *(f'# swept with --cfg-options {key}={value!r}, to be given again' for key, value in cfg_options.items()),
         f'_base_ = {os.path.relpath(config.resolve(), out.resolve())!r}',
         f'model = dict(test_cfg=dict({f"rcnn=dict({ensemble})" if "rcnn" in cfg.model.test_cfg else ensemble}))',
     ]

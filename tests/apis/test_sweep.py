@@ -164,7 +164,7 @@ def test_sweep__a_second_one_runs_no_model(tmp_path: Path, monkeypatch: pytest.M
 
 def test_sweep__writes_the_best_into_a_config(tmp_path: Path) -> None:
     case = Case(tmp_path, detector_config())
-    result = case.sweep(criterion='novel_ap50')
+    result = case.sweep(criterion='novel_ap50', cfg_options={'randomness.seed': 3})
     best = result['best']
     assert best['novel_ap50'] == max(each['novel_ap50'] for each in result['table'])
     assert json.loads((tmp_path / 'out' / 'sweep.json').read_text())['best'] == best
@@ -176,6 +176,7 @@ def test_sweep__writes_the_best_into_a_config(tmp_path: Path) -> None:
     assert result['calibration']['error_after'] < result['calibration']['error_before']
     text = (tmp_path / 'out' / 'best_config.py').read_text()
     assert f'4 images of {tmp_path}/annotations.json: scores on these are no test scores' in text
+    assert '# swept with --cfg-options randomness.seed=3, to be given again\n' in text
     assert (tmp_path / 'out' / 'sweep.png').read_bytes().startswith(b'\x89PNG')
     # Of equally good settings the one next to the config's is taken.
     equal = [each for each in result['table'] if each['novel_ap50'] == best['novel_ap50']]
