@@ -1,6 +1,5 @@
 """Frames of video files and streams, read and written through OpenCV."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +39,6 @@ class VideoReader:
     """
 
     def __init__(self, source: Input, every: int = 1, max_frames: int | None = None) -> None:
-        os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')  # quiet: what is damaged is said once, by us
         self.source, self.every, self.max_frames = source, every, max_frames
         is_camera = isinstance(source, str) and source.isdigit()
         self._capture = cv2.VideoCapture(int(source) if is_camera else str(source))  # type: ignore[arg-type]

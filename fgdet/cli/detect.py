@@ -1,5 +1,6 @@
 """``fgdet detect``: pictures, annotated videos and COCO-form JSON of what was found."""
 
+import os
 import sys
 from typing import Any
 
@@ -36,6 +37,9 @@ def command(
     INPUT may be files, folders, glob patterns, URLs of streams and numbers of cameras. Ctrl-C ends early and keeps what
     is done.
     """
+    for name, quiet in (('OPENCV_LOG_LEVEL', 'SILENT'), ('OPENCV_FFMPEG_LOGLEVEL', '-8')):
+        os.environ.setdefault(name, quiet)  # what is damaged is said once, by us
+
     from fgdet.apis.detection_files import FileWriter, RunSettings
     from fgdet.apis.image_files import find_inputs
     from fgdet.apis.search import SearchOptions, build_detector

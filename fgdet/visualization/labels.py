@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from PIL import ImageFont
 
 Rectangle = tuple[int, int, int, int]
@@ -37,8 +38,8 @@ def fit_text(text: str, font: ImageFont.FreeTypeFont, max_width: float) -> str:
 def place_labels(anchors: list[Rectangle], sizes: list[tuple[int, int]], image_wh: tuple[int, int]) -> list[Rectangle]:
     """Return where each label goes: at its box, inside the image, and off the labels placed before it where possible.
 
-    Labels come in order of importance. Each takes the cheapest of a few places around its box; a place costs the share
-    of the label that earlier labels cover, and a little more the less usual it is (above the box is most usual).
+    Labels come in order of importance. Each takes the most usual place around its box that no earlier label covers
+    (above the box, then inside, below ...); where all are covered the nearest free one of many, or the least covered.
 
     Args:
         anchors: the boxes.
@@ -47,12 +48,13 @@ def place_labels(anchors: list[Rectangle], sizes: list[tuple[int, int]], image_w
     """
     placed: list[Rectangle] = []
     for anchor, (width, height) in zip(anchors, sizes, strict=True):
-        rectangles = [_inside(left, top, width, height, image_wh) for left, top in _corners(anchor, width, height)]
-        costs = [
-            sum(_overlap(rectangle, other) for other in placed) / (width * height) + 0.02 * rank
-            for rank, rectangle in enumerate(rectangles)
-        ]
-        placed.append(rectangles[costs.index(min(costs))])
+        for corners in (_corners(anchor, width, height), _around(anchor, width, height)):
+            rectangles = [_inside(left, top, width, height, image_wh) for left, top in corners]
+            covered = _covered(rectangles, placed)  # (P,)
+            best = int(np.argmin(covered))  # the first of those that are free
+            if not covered[best]:
+                break
+        placed.append(rectangles[best])
     return placed
 
 
@@ -69,12 +71,23 @@ def _corners(anchor: Rectangle, width: int, height: int) -> list[tuple[int, int]
     return corners
 
 
+def _around(anchor: Rectangle, width: int, height: int) -> list[tuple[int, int]]:
+    """Return corners on a grid around the box ``anchor``, the nearest first, for where it is crowded."""
+    left, top = anchor[:2]
+    around = [(left + x * width // 4, top + y * height // 2) for y in range(-12, 13) for x in range(-8, 9)]
+    return sorted(around, key=lambda corner: abs(corner[0] - left) + abs(corner[1] - top))
+
+
 def _inside(left: int, top: int, width: int, height: int, image_wh: tuple[int, int]) -> Rectangle:
     left = max(0, min(left, image_wh[0] - width))
     top = max(0, min(top, image_wh[1] - height))
     return left, top, left + width, top + height
 
 
-def _overlap(a: Rectangle, b: Rectangle) -> int:
-    """Return the area in pixels that two rectangles share."""
-    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+def _covered(rectangles: list[Rectangle], placed: list[Rectangle]) -> np.ndarray:
+    """Return the share of each of P rectangles that those placed already cover, (P,), counted twice where two do."""
+    if not placed:
+        return np.zeros(len(rectangles))
+    one, other = np.array(rectangles)[:, None], np.array(placed)[None]  # (P, 1, 4), (1, Q, 4)
+    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])  # (P, Q, 2)
+    return sides.clip(0).prod(axis=2).sum(axis=1) / (one[..., 2:] - one[..., :2]).prod(axis=2)[:, 0]

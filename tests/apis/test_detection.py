@@ -16,7 +16,7 @@ from fgdet.apis.inference_settings import InferenceSettings
 from fgdet.registry import MODELS
 from fgdet.structures.detections import Detections
 from fgdet.utils.checks import UserError
-from tests.detector_builders import NAMES, detector_config, write_detector, write_picture
+from tests.detector_builders import NAMES, detector_config, tiny_detector, write_detector, write_picture
 
 
 @pytest.fixture(scope='module')
@@ -209,6 +209,38 @@ def test_detect__trained_names_compete_with_other_ones(detector: Detector) -> No
     detector.settings = InferenceSettings(compete=False)
     detector.set_vocabulary(['striped owl'])
     assert detector.vocabulary.negatives == ()
+
+
+def sees_dogs_everywhere() -> Detector:
+    """Every region, for the trained head and for the frozen tower, is a dog; each word has a direction of its own."""
+    model = tiny_detector()
+    words = {word: torch.eye(16)[index] for index, word in enumerate([*NAMES, 'unicorn', 'red fire engine'])}
+    classifier = model.roi_head.bbox_head.fc_cls
+    with torch.no_grad():
+        classifier.projection.weight.zero_()
+        classifier.projection.bias.copy_(words['dog'])
+        classifier.background_embedding.copy_(torch.eye(16)[15])
+
+    def one_direction(vocabulary: Vocabulary) -> torch.Tensor:
+        return torch.stack([words[word] for word in (*vocabulary.names, *vocabulary.negatives)])
+
+    def dogs(module: torch.nn.Module, inputs: Any, outputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (*outputs[:-1], torch.zeros_like(outputs[-1]) + words['dog'][:, None, None])
+
+    model.class_embeddings.forward = one_direction
+    model.backbone.register_forward_hook(dogs)
+    return Detector(model, detector_config().test_dataloader.dataset.pipeline[1:])
+
+
+def test_detect__absent_names_are_not_found(tmp_path: Path) -> None:
+    """At the default threshold; without competition a name that is asked for alone takes what is something else."""
+    detector, pixels = sees_dogs_everywhere(), write_picture(tmp_path / 'a.png')
+    for names, found in ((['unicorn'], 0), (['unicorn', 'red fire engine'], 0), (['dog'], 1), (['unicorn', 'dog'], 1)):
+        detector.set_vocabulary(names)
+        assert set(detector.detect(pixels)[0].names) == ({'dog'} if found else set()), names
+    detector.settings = InferenceSettings(compete=False)
+    detector.set_vocabulary(['unicorn'])
+    assert len(detector.detect(pixels)[0]) > 0
 
 
 def test_detect__masks_of_a_large_image_are_those_of_a_small_one(

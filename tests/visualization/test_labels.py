@@ -25,6 +25,14 @@ def test_place_labels__same_box_many_times_without_overlap():
     assert not any(_overlaps(a, b) for index, a in enumerate(places) for b in places[:index])
 
 
+def test_place_labels__a_crowd_without_overlap():
+    rng = np.random.default_rng(0)
+    corners = np.stack([rng.integers(150, 450, 25), rng.integers(120, 300, 25)], axis=1)
+    boxes = [(int(x), int(y), int(x) + 30, int(y) + 30) for x, y in corners]
+    places = place_labels(boxes, [(64, 16)] * 25, (640, 427))
+    assert not any(_overlaps(a, b) for index, a in enumerate(places) for b in places[:index])
+
+
 def test_place_labels__label_larger_than_the_image_starts_at_its_edge():
     assert place_labels([(2, 2, 5, 5)], [(50, 12)], (20, 10)) == [(0, 0, 50, 12)]
 
