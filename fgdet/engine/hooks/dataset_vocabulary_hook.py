@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
@@ -24,9 +24,13 @@ class DatasetVocabularyHook(Hook):
         A data set of ``split='base'`` gives none. Any other is gone through, which takes seconds for COCO.
 
         Raises:
-            UserError: the names differ or stand in another order, or an image has a box of a name that is not among the
-                detector's base names.
+            UserError: the names differ or stand in another order, an image has a box of a name that is not among the
+                detector's base names, or mmengine's EMAHook averages weights, which cannot hold a vocabulary.
         """
+        if any(type(hook) is EMAHook for hook in runner.hooks):
+            raise UserError(
+                "EMAHook: it fails where a vocabulary's embeddings change their size; give type='fgdet.DetectorEMAHook'"
+            )
         vocabulary = _detector(runner).training_vocabulary
         dataset = runner.train_dataloader.dataset
         _check_names(list(vocabulary.names), list(dataset.metainfo['classes']))

@@ -13,6 +13,8 @@ from fgdet.utils.checks import UserError
 #: Logit of a class without boxes in training: 0 after a sigmoid or a softmax, in half precision too, and unlike minus
 #: infinity without NaN in a binary cross-entropy.
 UNTRAINED_LOGIT = -1e4
+#: Sums that stand for an embedding; one alone would be the same for some two of 65 random names.
+KEY_PARTS = 8
 
 
 @MODELS.register_module()
@@ -42,8 +44,8 @@ class LinearClassifier(nn.Module):
         self.linear = nn.Linear(in_features, num_classes + int(background))
         self.register_buffer('class_embeddings', torch.empty(0), persistent=False)
         self.register_buffer('is_untrained', torch.zeros(num_classes + int(background), dtype=torch.bool), False)
-        # The coordinates' sum of each embedding: by it a checkpoint knows its names again. NaN: none were given yet.
-        self.register_buffer('class_keys', torch.full((num_classes,), torch.nan))
+        # Sums of parts of each embedding: by them a checkpoint knows its names again. NaN: none were given yet.
+        self.register_buffer('class_keys', torch.full((num_classes, KEY_PARTS), torch.nan))
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.constant_(self.linear.bias, bias or 0.0)
 
@@ -63,10 +65,11 @@ class LinearClassifier(nn.Module):
                 f'LinearClassifier num_classes: expected the {self.num_classes} names of the training vocabulary and '
                 f'no negative prompts, got {len(class_embeddings)}; other names need a TextClassifier'
             )
-        keys = class_embeddings.sum(dim=1).to(self.class_keys)  # (K,)
+        parts = class_embeddings.tensor_split(KEY_PARTS, dim=1)
+        keys = torch.stack([part.sum(dim=1) for part in parts], dim=1).to(self.class_keys)  # (K, KEY_PARTS)
         if self.class_keys.isnan().any():
             self.class_keys.copy_(keys)
-        changed = (keys - self.class_keys).abs() > 0.01  # rounding on another device is far below
+        changed = ((keys - self.class_keys).abs() > 0.01).any(dim=1)  # rounding on another device is far below
         if changed.any():
             raise UserError(
                 f'LinearClassifier: {int(changed.sum())} of the {self.num_classes} names differ from those of the '

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from mmdet.datasets import CocoDataset
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset
+from mmengine.hooks import EMAHook
 
 from fgdet.datasets.ov_coco import OVCocoDataset
 from fgdet.engine.hooks.dataset_vocabulary_hook import DatasetVocabularyHook
@@ -23,7 +24,8 @@ def run_of(dataset: Any) -> Any:
     model = SimpleNamespace(
         training_vocabulary=Vocabulary.build(VOCABULARY), set_vocabulary=set_names.append, seen=set_names
     )
-    return SimpleNamespace(model=model, train_dataloader=loader, val_dataloader=loader, test_dataloader=loader)
+    loaders = dict(train_dataloader=loader, val_dataloader=loader, test_dataloader=loader)
+    return SimpleNamespace(model=model, hooks=[], **loaders)
 
 
 class Labels(list):
@@ -109,3 +111,10 @@ def test_before_val_and_test__looks_for_the_names_of_the_data() -> None:
     DatasetVocabularyHook().before_val(run)
     DatasetVocabularyHook().before_test(run)
     assert run.model.seen == [['owl', 'cat']] * 2
+
+
+def test_before_train__refuses_an_average_that_cannot_hold_a_vocabulary() -> None:
+    refused = run_of(Labels(('cat', 'dog'), []))
+    refused.hooks.append(EMAHook())
+    with pytest.raises(UserError, match=r"give type='fgdet\.DetectorEMAHook'"):
+        DatasetVocabularyHook().before_train(refused)
