@@ -71,6 +71,7 @@ def test_build__boxes_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
+        (dict(checkpoint='.'), 'checkpoint .: a folder holds FG-CLIP weights and no detector'),
         (dict(proposals_alpha=0.3), '--proposals-alpha: it means nothing without --proposals'),
         (dict(proposals='a.json', tile=64), '--tile: it means nothing with --proposals'),
         (dict(proposals='a.json', batch_size=2), '--batch-size: it means nothing with --proposals'),
