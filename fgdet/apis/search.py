@@ -67,8 +67,8 @@ def build_detector(options: SearchOptions) -> Detector | RegionFusionDetector:
     )
     if Path(options.checkpoint).is_dir():
         raise UserError(
-            f'checkpoint {options.checkpoint}: a folder holds FG-CLIP weights and no detector; give what the training of '
-            'a detector wrote, or boxes from elsewhere with --proposals'
+            f'checkpoint {options.checkpoint}: a folder holds FG-CLIP weights and no detector; give what a '
+            'training of one wrote, or boxes from elsewhere with --proposals'
         )
     boxes = _prompt_boxes(options)
     detector = Detector.from_pretrained(options.config, options.checkpoint, options.device, settings)
