@@ -46,18 +46,18 @@ def export_onnx(
 ) -> dict[str, Any]:
     """Write a detector as an ONNX graph of dynamic batch and size, and compare the two.
 
-    The graph takes ``images`` (B, 3, H, W) float32 RGB in 0..255, already resized, H and W multiples of
-    ``multiple_of``; with ``embeddings_input`` also ``embeddings`` (K, d) float32 of length 1 and ``is_base`` (K,) bool,
-    True for classes with boxes in training, see :func:`class_inputs`. It gives ``boxes`` (B, M, 4) xyxy in pixels of
-    its input, ``scores`` (B, M) from the highest on, ``labels`` (B, M) and, of a detector with masks, ``masks``
-    (B, M, h, w) in 0..1, each over its box; where an image has fewer than M detections, the other scores are -1. An
-    image's own pixels should fill the input: what is padded counts as image.
+    The graph takes ``images`` (B, 3, H, W) float32 RGB in 0..255, already resized, padded on the right and below with
+    ``mean`` so that ``multiple_of`` divides H and W, and ``sizes`` (B, 2) int64, height and width of each without its
+    padding; with ``embeddings_input`` also ``embeddings`` (K, d) float32 of length 1 and ``is_base`` (K,) bool, True
+    for classes with boxes in training, see :func:`class_inputs`. It gives ``boxes`` (B, M, 4) xyxy in pixels of its
+    input, ``scores`` (B, M) from the highest on, ``labels`` (B, M) and, of a detector with masks, ``masks``
+    (B, M, h, w) in 0..1, each over its box; where an image has fewer than M detections, the other scores are -1.
 
     Without ``embeddings_input`` the vocabulary of this moment is baked in, with all that stands against it (see
     :meth:`Detector.set_vocabulary`); a graph whose classes are an input has no negative prompts. The graph's metadata
     hold ``names`` and ``thresholds`` of a vocabulary that is baked in, ``multiple_of``, ``opset``, the test pipeline's
     ``resize`` (``scale`` (w, h) and ``keep_ratio``, as mmdet's), ``mean`` and ``std`` of RGB in 0..255, with which the
-    graph itself normalises (``mean`` is what to pad with), and ``fgdet``, all in JSON.
+    graph itself normalises, and ``fgdet``, all in JSON.
 
     Args:
         detector: of a kind in ``EXPORTABLE``, on any device.
@@ -134,35 +134,46 @@ class Graph(nn.Module):
         self._embeddings = sorted(name for name in buffers if name.endswith('.class_embeddings'))
         self._masks = sorted(name for name in buffers if name.endswith('.is_trained'))
 
-    def forward(self, images: Tensor, embeddings: Tensor | None = None, is_base: Tensor | None = None) -> Any:
+    def forward(
+        self, images: Tensor, sizes: Tensor, embeddings: Tensor | None = None, is_base: Tensor | None = None
+    ) -> Any:
         """See :func:`export_onnx`."""
         pixels = (images - self.mean) / self.std
         if embeddings is None:
-            return self.exportable(pixels)
+            return self.exportable(pixels, sizes)
         assert is_base is not None
         given = dict.fromkeys(self._embeddings, embeddings) | dict.fromkeys(self._masks, is_base)
-        return torch.func.functional_call(self.exportable, given, (pixels,), tie_weights=False)
+        return torch.func.functional_call(self.exportable, given, (pixels, sizes), tie_weights=False)
 
     def example(self, rows: int = 5, columns: int = 3) -> dict[str, Tensor]:
-        """Inputs of so many times ``multiple_of`` pixels, smooth noise; sizes are all different, so that none is taken
-        for another."""
+        """Two images of smooth noise, one of them padded, in so many times ``multiple_of`` pixels. All lengths are
+        different, so that none is taken for another."""
         coarse = 255 * torch.rand(2, 3, rows * 2, columns * 2)
-        size = (rows * self.multiple_of, columns * self.multiple_of)
-        images = nn.functional.interpolate(coarse, size=size, mode='bilinear')
+        height, width = rows * self.multiple_of, columns * self.multiple_of
+        images = nn.functional.interpolate(coarse, size=(height, width), mode='bilinear')
+        sizes = torch.tensor([[height, width], [height - self.multiple_of // 2, width - self.multiple_of // 3]])
+        images[1] = torch.where(_is_outside(sizes[1], height, width), self.mean[0], images[1])
+        inputs = {'images': images, 'sizes': sizes}
         if not self.takes_classes:
-            return {'images': images}
+            return inputs
         dimension = self.exportable.get_buffer(self._embeddings[0]).shape[1]
         embeddings = nn.functional.normalize(torch.randn(7, dimension), dim=1)
-        return {'images': images, 'embeddings': embeddings, 'is_base': torch.arange(7) % 2 == 0}
+        return inputs | {'embeddings': embeddings, 'is_base': torch.arange(7) % 2 == 0}
 
     def dynamic_shapes(self) -> dict[str, Any]:
         """For :func:`torch.export.export`."""
         height, width = (self.multiple_of * Dim(name, min=1, max=512) for name in ('rows', 'columns'))
-        shapes: dict[str, Any] = {'images': {0: Dim('batch', min=1, max=512), 2: height, 3: width}}
+        batch = Dim('batch', min=1, max=512)
+        shapes: dict[str, Any] = {'images': {0: batch, 2: height, 3: width}, 'sizes': {0: batch}}
         if self.takes_classes:
             classes = Dim('classes', min=1, max=100_000)
             shapes |= {'embeddings': {0: classes}, 'is_base': {0: classes}}
         return shapes
+
+
+def _is_outside(size: Tensor, height: int, width: int) -> Tensor:
+    """(H, W) bool, True right of and below an image of that height and width."""
+    return (torch.arange(height)[:, None] >= size[0]) | (torch.arange(width) >= size[1])
 
 
 def _check(model: Any, path: str | Path, embeddings_input: bool) -> None:
@@ -184,8 +195,6 @@ def _check(model: Any, path: str | Path, embeddings_input: bool) -> None:
     if not any(isinstance(model, kind) for kind in EXPORTABLE):
         known = ', '.join(kind.__name__ for kind in EXPORTABLE)
         raise UserError(f'export: a {type(model).__name__} cannot be exported; those that can: {known}')
-    if model.backbone.visual.window_size is not None:
-        raise UserError('export: attention in windows cannot be exported; backbone.vision.window_size must be None')
     if embeddings_input and any(isinstance(module, LinearClassifier) for module in model.modules()):
         raise UserError('export: the classes of a LinearClassifier cannot be an input; its names are fixed')
 

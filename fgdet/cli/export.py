@@ -24,8 +24,9 @@ def command(
 ) -> None:
     """Write a detector as an ONNX graph of any batch and image size; docs/export.md shows how to run it.
 
-    The graph takes images (B, 3, H, W) float32 RGB in 0..255, already resized, and gives boxes, scores, labels and, of
-    a detector with masks, masks. With --embeddings-input it also takes embeddings (K, d) of length 1 and is_base (K,).
+    The graph takes images (B, 3, H, W) float32 RGB in 0..255, resized and padded, and their sizes (B, 2), and gives
+    boxes, scores, labels and, of a detector with masks, masks. With --embeddings-input it also takes embeddings (K, d)
+    of length 1 and is_base (K,).
     """
     from fgdet.apis.detection import Detector
     from fgdet.apis.export import export_onnx

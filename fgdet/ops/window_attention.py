@@ -33,7 +33,11 @@ def window_attention(q: Tensor, k: Tensor, v: Tensor, size_hw: tuple[int, int], 
     for top, bottom in _bands(height, window):
         bands = [each[:, :, top:bottom] for each in maps]
         parts = [
-            _attend([each[:, :, :, left:right] for each in bands], classes, window)
+            _attend(
+                [each[:, :, :, left:right] for each in bands],
+                classes,
+                (min(window, bottom - top), min(window, right - left)),
+            )
             for left, right in _bands(width, window)
         ]
         rows.append(torch.cat(parts, dim=3))
@@ -46,22 +50,40 @@ def _bands(length: int, window: int) -> list[tuple[int, int]]:
     return [(start, stop) for start, stop in ((0, whole), (whole, length)) if start < stop]
 
 
-def _attend(maps: list[Tensor], classes: list[Tensor], window: int) -> Tensor:
-    """Windows of one size: queries, keys and values (N, H, h, w, C) and the class token's keys and values -> (..., C).
+def masked_window_attention(q: Tensor, k: Tensor, v: Tensor, size_hw: tuple[int, int], window: int) -> Tensor:
+    """The same as :func:`window_attention`, without a branch that depends on the size of the map.
 
-    A side shorter than a window is one window.
+    Windows at the border are filled up with patches that nobody sees, so that a traced graph serves maps of any size.
     """
+    height, width = size_hw
+    right, bottom = -width % window, -height % window
+    first = F.scaled_dot_product_attention(q[:, :, :1], k, v)  # (N, H, 1, C)
+    classes = [each[:, :, :1] for each in (k, v)]
+    maps = [F.pad(each[:, :, 1:].unflatten(2, size_hw), (0, 0, 0, right, 0, bottom)) for each in (q, k, v)]
+    is_seen = F.pad(torch.ones_like(q[:, :1, 1:, :1]).unflatten(2, size_hw), (0, 0, 0, right, 0, bottom))
+    mixed = _attend(maps, classes, (window, window), is_seen)[:, :, :height, :width]  # (N, H, h, w, C)
+    return torch.cat([first, mixed.flatten(2, 3)], dim=2)
+
+
+def _attend(maps: list[Tensor], classes: list[Tensor], sides: tuple[int, int], is_seen: Tensor | None = None) -> Tensor:
+    """Windows of rows and columns ``sides``: queries, keys and values (N, H, h, w, C), the class token's keys and
+    values, and (N, 1, h, w, 1), 0 for patches that nobody sees; None: none of them -> (N, H, h, w, C)."""
     num, _, height, width, _ = maps[0].shape
-    tall, wide = min(window, height), min(window, width)
+    tall, wide = sides
     down, across = height // tall, width // wide
-    grids = [each.unflatten(3, (across, wide)).unflatten(2, (down, tall)) for each in maps]  # (N, H, hn, hs, wn, ws, C)
-    q, k, v = (
-        each.permute(0, 2, 4, 1, 3, 5, 6).flatten(4, 5).flatten(0, 2) for each in grids
-    )  # (N hn wn, H, hs ws, C)
+
+    def windows(each: Tensor) -> Tensor:
+        grid = each.unflatten(3, (across, wide)).unflatten(2, (down, tall))  # (N, H, hn, hs, wn, ws, C)
+        return grid.permute(0, 2, 4, 1, 3, 5, 6).flatten(4, 5).flatten(0, 2)  # (N hn wn, H, hs ws, C)
+
+    q, k, v = map(windows, maps)
     k, v = (
-        torch.cat([each.repeat_interleave(down * across, dim=0), own], dim=2)
+        torch.cat([each[:, None].expand(-1, down * across, -1, -1, -1).flatten(0, 1), own], dim=2)
         for each, own in zip(classes, (k, v), strict=True)
     )
-    mixed = F.scaled_dot_product_attention(q, k, v)
+    mask = None
+    if is_seen is not None:
+        mask = F.pad(windows(is_seen).transpose(2, 3) > 0, (1, 0), value=True)  # (N hn wn, 1, 1, 1 + hs ws)
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     mixed = mixed.unflatten(0, (num, down, across)).unflatten(4, (tall, wide))  # (N, hn, wn, H, hs, ws, C)
     return mixed.permute(0, 3, 1, 4, 2, 5, 6).flatten(4, 5).flatten(2, 3)  # (N, H, h, w, C)

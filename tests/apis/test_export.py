@@ -39,7 +39,7 @@ def test_export_onnx__any_classes_as_an_input(tmp_path: Path) -> None:
     detector = detector_of(tiny_one_stage())
     cache = detector.model.backbone.feature_cache = FeatureCache(tmp_path / 'cache')
     report = export.export_onnx(detector, tmp_path / 'm.onnx', embeddings_input=True, num_checked=0)
-    assert report['names'] is None and report['inputs'] == ['images', 'embeddings', 'is_base']
+    assert report['names'] is None and report['inputs'] == ['images', 'sizes', 'embeddings', 'is_base']
     assert detector.model.backbone.feature_cache is cache and not (tmp_path / 'cache').exists()
     detector.model.backbone.feature_cache = None
     session = onnxruntime.InferenceSession(tmp_path / 'm.onnx')
@@ -48,7 +48,7 @@ def test_export_onnx__any_classes_as_an_input(tmp_path: Path) -> None:
         detector.set_vocabulary(names)
         inputs = export.class_inputs(detector)
         assert inputs['is_base'].tolist() == [name in {'cat', 'tree'} for name in names]
-        boxes, scores, labels = session.run(None, {'images': images, **inputs})
+        boxes, scores, labels = session.run(None, {'images': images, 'sizes': np.array([[48, 32]]), **inputs})
         expected = predicted(detector, images)
         count = len(expected)
         assert count and not (scores[0, count:] >= 0).any()
@@ -70,6 +70,15 @@ def test_export_onnx__twenty_images(tmp_path: Path, kind: str, embeddings_input:
     assert ('masks' in report['outputs']) == ('mask' in kind)
 
 
+@pytest.mark.slow
+def test_export_onnx__attention_in_windows(tmp_path: Path) -> None:
+    detector = detector_of(tiny_one_stage())
+    visual = detector.model.backbone.visual
+    visual.window_size, visual.global_blocks = 3, [1]
+    report = export.export_onnx(detector, tmp_path / 'm.onnx', num_checked=20)
+    assert report['unmatched'] == 0 and report['box_error'] < 0.5 and report['score_error'] < 1e-3
+
+
 def test_export_onnx__what_cannot_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(words: str, path: Path = tmp_path / 'm.onnx', embeddings_input: bool = False) -> None:
         with pytest.raises(UserError, match=words) as caught:
@@ -81,9 +90,6 @@ def test_export_onnx__what_cannot_be_exported(tmp_path: Path, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(export, 'EXPORTABLE', {})
         refused('a OpenVocabularyRCNN cannot be exported')
-        patch.undo()
-        patch.setattr(detector.model.backbone.visual, 'window_size', 2)
-        refused('window_size must be None')
     with monkeypatch.context() as patch:
         found = builtins.__import__
         patch.setattr(

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fgdet.ops.window_attention import window_attention
+from fgdet.ops.window_attention import masked_window_attention, window_attention
 
 
 def looped(q: Tensor, k: Tensor, v: Tensor, size_hw: tuple[int, int], window: int) -> Tensor:
@@ -38,6 +38,7 @@ def test_window_attention__equals_the_loop(size_hw: tuple[int, int], window: int
     q, k, v = random_heads(size_hw)
     expected = looped(q, k, v, size_hw, window)
     torch.testing.assert_close(window_attention(q, k, v, size_hw, window), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(masked_window_attention(q, k, v, size_hw, window), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize('window', [5, 6, 100])

@@ -79,7 +79,7 @@ def run(
         config: two-stage detector below ``configs``.
         others: further detectors, at the last size with one image.
         sides: sizes.
-        batches: images that pass together.
+        batches: images that pass together; at sizes before the last the first of them only.
         vocabularies: numbers of names, against 80.
 
     Returns:
@@ -97,7 +97,8 @@ def run(
         cases = []
         for side in sides:
             detector = _detector(config, side)
-            cases += [_against_mmdet(detector, config, side, files[:count], repeats, limits) for count in batches]
+            counts = batches if side == sides[-1] else batches[:1]
+            cases += [_against_mmdet(detector, config, side, files[:count], repeats, limits) for count in counts]
         headline = cases[-len(batches)]
         cases += [_against_80_names(detector, count, files[0], repeats) for count in vocabularies]
         if out is not None:

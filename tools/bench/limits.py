@@ -78,6 +78,6 @@ def write_profile(path: Path, work: Callable[[], Any], rows: int = 25) -> None:
     activities, key = [ProfilerActivity.CPU], 'self_cpu_time_total'
     if torch.cuda.is_available():
         activities, key = [*activities, ProfilerActivity.CUDA], 'self_cuda_time_total'
-    with profile(activities=activities) as measured:
+    with profile(activities=activities, acc_events=True) as measured:
         work()
     write_text(path, measured.key_averages().table(sort_by=key, row_limit=rows))

@@ -172,7 +172,9 @@ class VisionTransformer(nn.Module):
     ) -> Tensor:
         """Block ``index`` on tokens of a grid (h, w), or another block in its place: (B, L, D) -> same."""
         module = self.blocks[index] if block is None else block
-        if self.window_size is None or index in self.global_blocks or self.window_size >= max(size_hw):
+        if self.window_size is None or index in self.global_blocks:
+            return self._run(module, tokens)
+        if not torch.compiler.is_exporting() and self.window_size >= max(size_hw):  # a graph is for maps of any size
             return self._run(module, tokens)
         return self._run(module.forward_windows, tokens, size_hw, self.window_size)
 

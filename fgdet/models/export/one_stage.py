@@ -14,7 +14,7 @@ from fgdet.models.export.suppression import best, cells_of, rows_of
 
 
 class ExportableOneStage(nn.Module):
-    """What an ``OpenVocabularySingleStage`` predicts for images that fill the network's input.
+    """What an ``OpenVocabularySingleStage`` predicts.
 
     Args:
         detector: with a vocabulary in use.
@@ -26,8 +26,9 @@ class ExportableOneStage(nn.Module):
         super().__init__()
         self.detector = detector
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) normalised pixels -> what :func:`~fgdet.models.export.selection.select` gives."""
+    def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalised pixels (B, 3, H, W), and height and width of each image in them (B, 2) -> what
+        :func:`~fgdet.models.export.selection.select` gives."""
         detector, head = self.detector, self.detector.bbox_head
         *taps, dense = detector.backbone(pixels)
         levels = head(tuple(detector.neck(tuple(taps))))
@@ -37,7 +38,7 @@ class ExportableOneStage(nn.Module):
         logits = head.atss_cls(cells)  # (B, S, K + N)
         names = logits[..., : -classes.num_negatives] if classes.num_negatives else logits
         values, places = best(names.amax(dim=2).sigmoid() * centerness[..., 0].sigmoid(), head.test_cfg.max_cells)
-        boxes = decode(head.bbox_coder, torch.cat(priors)[places], rows_of(deltas, places), pixels.shape[-2:])
+        boxes = decode(head.bbox_coder, torch.cat(priors)[places], rows_of(deltas, places), sizes)
         has_area = (boxes[..., 2:] > boxes[..., :2]).all(dim=2)
         scores = head.scores(rows_of(cells, places), rows_of(centerness, places))  # (B, M, K + N)
         scores = scores * ((values >= 0) & has_area)[..., None]

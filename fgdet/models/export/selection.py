@@ -4,7 +4,7 @@ Axes: B images, H x W pixels, N regions of an image, K classes, M detections of 
 P side of a patch, h x w patches.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -79,18 +79,22 @@ def with_image_index(boxes: Tensor) -> Tensor:
     return torch.cat([images[:, None, None].expand(-1, boxes.shape[1], 1), boxes], dim=2).flatten(0, 1)
 
 
-def decode(coder: Any, priors: Tensor, deltas: Tensor, size_hw: Sequence[int]) -> Tensor:
-    """Boxes inside of the image.
+def decode(coder: Any, priors: Tensor, deltas: Tensor, sizes: Tensor) -> Tensor:
+    """Boxes inside of their image.
 
     Args:
         coder: mmdet's codec.
         priors: (B, N, 4) xyxy.
         deltas: (B, N, 4).
-        size_hw: height and width of the network's input; they may be symbolic.
+        sizes: (B, 2) height and width of each image, in pixels of the network's input.
 
     Returns:
         (B, N, 4) xyxy.
     """
     boxes = coder.decode(priors.flatten(0, 1), deltas.flatten(0, 1)).unflatten(0, priors.shape[:2])
-    x, y = boxes[..., 0::2].clamp(min=0, max=size_hw[1]), boxes[..., 1::2].clamp(min=0, max=size_hw[0])
-    return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], dim=2)
+    return boxes.clamp(min=0).minimum(xyxy_limits(sizes).to(boxes)[:, None])
+
+
+def xyxy_limits(sizes: Tensor) -> Tensor:
+    """Heights and widths (B, 2) -> (B, 4), the largest x, y, x and y."""
+    return sizes.flip(1).repeat(1, 2)

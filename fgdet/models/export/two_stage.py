@@ -16,7 +16,7 @@ from fgdet.models.export.suppression import OUT, best, rows_of, suppress
 
 
 class ExportableTwoStage(nn.Module):
-    """What an ``OpenVocabularyRCNN`` predicts for images that fill the network's input.
+    """What an ``OpenVocabularyRCNN`` predicts.
 
     Args:
         detector: with a vocabulary in use.
@@ -28,19 +28,20 @@ class ExportableTwoStage(nn.Module):
         masks = ('masks',) if detector.roi_head.with_mask else ()
         self.outputs = ('boxes', 'scores', 'labels', *masks)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) normalised pixels -> what :func:`~fgdet.models.export.selection.select` gives, then the masks
-        (B, M, h, w) in 0..1, each over its box, if there is a mask head."""
-        detector, size_hw = self.detector, pixels.shape[-2:]
+    def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
+        """Normalised pixels (B, 3, H, W), and height and width of each image in them (B, 2) -> what
+        :func:`~fgdet.models.export.selection.select` gives, then the masks (B, M, h, w) in 0..1, each over its box, if
+        there is a mask head."""
+        detector = self.detector
         *taps, dense = detector.backbone(pixels)
         pyramid = detector.neck(tuple(taps))
-        boxes, is_proposal = self._proposals(pyramid, size_hw)
+        boxes, is_proposal = self._proposals(pyramid, sizes)
         heads = detector.roi_head.box_heads
         stage_logits = []
         for stage, head in enumerate(heads):
             outputs = self._stage(stage, pyramid, with_image_index(boxes))
             stage_logits.append(outputs['cls_score'])
-            boxes = decode(head.bbox_coder, boxes, outputs['bbox_pred'].unflatten(0, boxes.shape[:2]), size_hw)
+            boxes = decode(head.bbox_coder, boxes, outputs['bbox_pred'].unflatten(0, boxes.shape[:2]), sizes)
         head = heads[-1]
         scores = head.probabilities(sum(stage_logits) / len(stage_logits)).unflatten(0, boxes.shape[:2])  # (B, P, K)
         classes = Classes(head.class_embeddings, head.is_trained, head.num_negatives)
@@ -48,7 +49,7 @@ class ExportableTwoStage(nn.Module):
         found = select(boxes, scores * is_proposal[..., None], dense, patch, classes, detector.roi_head.test_cfg)
         return (*found, self._masks(pyramid, found[0])) if 'masks' in self.outputs else found
 
-    def _proposals(self, pyramid: Sequence[Tensor], size_hw: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def _proposals(self, pyramid: Sequence[Tensor], sizes: Tensor) -> tuple[Tensor, Tensor]:
         """mmdet's proposals: boxes (B, P, 4), and (B, P) bool, False for what only fills up."""
         head, cfg = self.detector.rpn_head, self.detector.rpn_head.test_cfg
         logits, deltas = head(pyramid)
@@ -57,7 +58,7 @@ class ExportableTwoStage(nn.Module):
         for level_logits, level_deltas, level_priors in zip(logits, deltas, priors, strict=True):
             values, places = best(level_logits.permute(0, 2, 3, 1).flatten(1).sigmoid(), cfg.nms_pre)  # of (B, A)
             chosen = rows_of(level_deltas.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4)), places)
-            boxes.append(decode(head.bbox_coder, level_priors[places], chosen, size_hw))
+            boxes.append(decode(head.bbox_coder, level_priors[places], chosen, sizes))
             is_large = (boxes[-1][..., 2:] - boxes[-1][..., :2] > cfg.min_bbox_size).all(dim=2)
             values = torch.where(is_large, values, OUT)[:, None]  # (B, 1, nms_pre)
             scores.append(suppress(boxes[-1], values, cfg.nms.iou_threshold, 0.0)[:, 0])

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fgdet.ops.window_attention import window_attention
+from fgdet.ops.window_attention import masked_window_attention, window_attention
 
 
 class SelfAttention(nn.Module):
@@ -41,7 +41,8 @@ class SelfAttention(nn.Module):
         See :func:`~fgdet.ops.window_attention.window_attention`.
         """
         q, k, v = self._heads(x)
-        mixed = window_attention(q, k, v, size_hw, window)
+        attend = masked_window_attention if torch.compiler.is_exporting() else window_attention
+        mixed = attend(q, k, v, size_hw, window)
         return self.out(mixed.transpose(1, 2).flatten(2))  # (N, L, D)
 
     def queries(self, x: Tensor) -> Tensor:

@@ -39,9 +39,10 @@ def prepared(kind: str) -> tuple[Any, Any, Any]:
     return model, head, exportable(model)
 
 
-def predicted(model: Any, pixels: torch.Tensor) -> Any:
-    size = tuple(pixels.shape[-2:])
-    meta = dict(img_id=0, img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0), batch_input_shape=size)
+def predicted(model: Any, pixels: torch.Tensor, size: torch.Tensor) -> Any:
+    """Of one image (1, 3, H, W) that ends at a height and a width."""
+    shape = tuple(size.tolist())
+    meta = dict(img_shape=shape, ori_shape=shape, scale_factor=(1.0, 1.0), batch_input_shape=tuple(pixels.shape[-2:]))
     return model.predict(pixels, [DetDataSample(metainfo=meta)])[0].pred_instances
 
 
@@ -52,11 +53,12 @@ def test_exportable__equals_the_detector(kind: str) -> None:
     for seed, size in enumerate([(32, 32), (64, 48), (48, 112)]):
         torch.manual_seed(seed)
         pixels = torch.randn(2, 3, *size)
+        sizes = torch.tensor([size, (size[0] - 7, size[1] - 11)])  # one image fills the input, one is padded
         if seed == 2:
             head.test_cfg.update(nms=dict(type='nms', iou_threshold=0.4), class_agnostic_nms=True)
-        boxes, scores, labels, *masks = exportable(pixels)
+        boxes, scores, labels, *masks = exportable(pixels, sizes)
         for image in range(2):
-            expected = predicted(model, pixels[image : image + 1])
+            expected = predicted(model, pixels[image : image + 1], sizes[image])
             count = len(expected)
             assert count and int((scores[image] >= 0).sum()) == count
             found = boxes[image].numpy(), scores[image].numpy(), labels[image].numpy()
@@ -64,7 +66,9 @@ def test_exportable__equals_the_detector(kind: str) -> None:
             assert (difference.detections, difference.unmatched) == (count, 0)
             assert difference.box_error < 1e-3 and difference.score_error < 1e-5
             if masks:
-                pasted, _ = _do_paste_mask(masks[0][image, :count, None], boxes[image, :count], *size, skip_empty=False)
+                pasted, _ = _do_paste_mask(
+                    masks[0][image, :count, None], boxes[image, :count], *sizes[image].tolist(), False
+                )
                 filled = pasted >= head.test_cfg.mask_thr_binary  # (count, H, W)
                 assert (filled != expected.masks).float().mean() < 1e-3
 
@@ -76,8 +80,8 @@ def test_dino__more_queries_than_cells() -> None:
     pixels = torch.randn(1, 3, 8, 8)
     cells = sum(level[0, 0].numel() for level in model.extract_feat(pixels))
     assert cells < 6
-    boxes, scores, _ = exportable(pixels)
-    expected = predicted(model, pixels)
+    boxes, scores, _ = exportable(pixels, torch.tensor([[8, 8]]))
+    expected = predicted(model, pixels, torch.tensor([8, 8]))
     assert int((scores >= 0).sum()) == len(expected) >= 1
     torch.testing.assert_close(scores[0, : len(expected)], expected.scores, atol=1e-5, rtol=0)
     torch.testing.assert_close(boxes[0, : len(expected)], expected.bboxes, atol=1e-3, rtol=0)
