@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from fgdet.structures.detections import Detections
 from fgdet.structures.vocabulary import Vocabulary
+from fgdet.structures.vocabulary_files import ENDINGS
 
 IMAGE_ENDINGS = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.gif', '.avif', '.ppm'}
 VIDEO_ENDINGS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.ts', '.mjpeg'}
@@ -29,9 +30,9 @@ def read_vocabulary(text: str) -> Vocabulary:
     """What a user gives as vocabulary: names between commas, or a ``.txt`` or ``.json`` file.
 
     Raises:
-        UserError: no such file, or the names are empty or repeated.
+        UserError: no such file, a file of another kind, or the names are empty or repeated.
     """
-    from_file = text.endswith(('.txt', '.json'))
+    from_file = text.endswith(ENDINGS) or (Path(text).suffix != '' and Path(text).is_file())
     return Vocabulary.from_file(text) if from_file else Vocabulary.from_text(text)
 
 

@@ -70,17 +70,17 @@ class SavedProposals:
             raise UserError(f"proposal file {path}: expected a list of results or a dict of 'images' and 'annotations'")
         for part, field in (('images', 'file_name'), ('categories', 'name')):
             for position, each in enumerate(about.get(part) or ()):
-                if not isinstance(each, dict) or not {'id', field} <= set(each):
+                if not isinstance(each, dict) or field not in each or not isinstance(each.get('id'), int | str):
                     raise UserError(f'{images or path}: {part}[{position}]: expected id and {field}, got {each!r:.80}')
         self.path = path
         self.num_dropped = 0
-        categories = {each['id']: str(each['name']) for each in about.get('categories') or ()}
+        categories: dict[int | str, str] = {each['id']: str(each['name']) for each in about.get('categories') or ()}
         self.names = tuple(dict.fromkeys(categories.values()))
         self._images = {each['id']: each for each in about['images']}
-        self._by_stem: dict[str, list[int]] = defaultdict(list)
+        self._by_stem: dict[str, list[int | str]] = defaultdict(list)
         for image_id, each in self._images.items():
             self._by_stem[Path(str(each['file_name'])).name].append(image_id)
-        self._found: dict[int, list[tuple[list[float], float, str | None]]] = defaultdict(list)
+        self._found: dict[int | str, list[tuple[list[float], float, str | None]]] = defaultdict(list)
         for position, entry in enumerate(entries):
             self._add(entry, f'proposal file {path}: entry {position}', categories)
 
@@ -102,13 +102,15 @@ class SavedProposals:
         xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
         return Boxes(xyxy.astype(np.float32), np.array(scores, dtype=np.float32), list(names))
 
-    def _add(self, entry: Any, where: str, categories: Mapping[int, str]) -> None:
+    def _add(self, entry: Any, where: str, categories: Mapping[int | str, str]) -> None:
         if not isinstance(entry, dict) or any(field not in entry for field in ('image_id', 'bbox', 'score')):
             raise UserError(f'{where}: expected image_id, bbox and score, got {str(entry)[:80]}')
         box, score, category = entry['bbox'], entry['score'], entry.get('category_id')
-        if entry['image_id'] not in self._images:
+        if not isinstance(entry['image_id'], int | str) or entry['image_id'] not in self._images:
             raise UserError(f'{where}: image_id {entry["image_id"]!r} is none of the {len(self._images)} images')
-        if category is not None and categories and category not in categories:
+        if not isinstance(category, int | str | None) or (
+            category is not None and categories and category not in categories
+        ):
             raise UserError(f'{where}: category_id {category!r} is none of the {len(categories)} categories')
         if not isinstance(box, list) or len(box) != 4 or not all(isinstance(n, int | float) for n in box):
             raise UserError(f'{where}: bbox: expected four numbers x, y, width, height, got {box!r}')

@@ -49,6 +49,8 @@ def command(
     total, interrupted = len(sources) + len(failures), False
     for failure in failures:
         click.echo(f'fgdet: error: {failure.error}', err=True)
+    if not sources:  # an older predictions.json stays
+        sys.exit(1)
     detector = build_detector(SearchOptions(**options))
 
     settings = RunSettings(score_threshold, threads, every, max_frames)
@@ -63,6 +65,11 @@ def command(
         except KeyboardInterrupt:
             interrupted = True
     click.echo(f'{writer.num_done} of {total} done; pictures and predictions.json are in {out}')
+    dropped, clipped = getattr(detector, 'num_dropped', 0), getattr(detector, 'num_clipped', 0)
+    if dropped or clipped:
+        click.echo(
+            f'proposals: {dropped} boxes left out, without area inside of their image; {clipped} clipped to theirs'
+        )
     if failures:
         click.echo(f'fgdet: error: failed: {", ".join(str(failure.path) for failure in failures)}', err=True)
     if interrupted:

@@ -4,6 +4,7 @@ import signal
 import sys
 from importlib import import_module
 from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -54,9 +55,16 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)
     try:
         cli()
-    except (UserError, OSError) as error:
-        click.echo(f'fgdet: error: {error}', err=True)
-        sys.exit(1)
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        of_file = error.filename is not None and error.strerror
+        _fail(f'{error.filename}: it cannot be read or written ({error.strerror})' if of_file else str(error))
+
+
+def _fail(text: str) -> NoReturn:
+    click.echo(f'fgdet: error: {text}', err=True)
+    sys.exit(1)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

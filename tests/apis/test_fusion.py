@@ -131,7 +131,9 @@ def test_detect__no_proposals_and_unknown_images(model: FGCLIP, tmp_path: Path) 
     ('entry', 'message'),
     [
         (dict(image_id=9), r'entry 1: image_id 9 is none of the 2 images'),
+        (dict(image_id=[1]), r'entry 1: image_id \[1\] is none of the 2 images'),
         (dict(category_id=9), r'entry 1: category_id 9 is none of the 3 categories'),
+        (dict(category_id=[1]), r'entry 1: category_id \[1\] is none of the 3 categories'),
         (dict(bbox=[1, 2, 3]), r'entry 1: bbox: expected four numbers x, y, width, height, got \[1, 2, 3\]'),
         (dict(score=1.5), r'entry 1: score: expected 0\.\.1, got 1.5'),
     ],
@@ -150,6 +152,9 @@ def test_proposals__bad_files(tmp_path: Path) -> None:
         SavedProposals(tmp_path / 'dict.json')
     (tmp_path / 'dict.json').write_text('{"images": [{"id": 1}], "annotations": []}')
     with pytest.raises(UserError, match=r"dict.json: images\[0\]: expected id and file_name, got {'id': 1}"):
+        SavedProposals(tmp_path / 'dict.json')
+    (tmp_path / 'dict.json').write_text('{"images": [{"id": [1], "file_name": "a.png"}], "annotations": []}')
+    with pytest.raises(UserError, match=r"dict.json: images\[0\]: expected id and file_name, got {'id': \[1\]"):
         SavedProposals(tmp_path / 'dict.json')
 
 

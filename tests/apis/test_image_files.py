@@ -51,3 +51,10 @@ def test_vocabulary__words_and_files(tmp_path: Path) -> None:
 def test_vocabulary__refuses_empty_and_repeated_words(text: str) -> None:
     with pytest.raises(UserError):
         read_vocabulary(text)
+
+
+def test_vocabulary__refuses_a_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / 'names.csv').write_text('red mug')
+    with pytest.raises(UserError, match=r"names\.csv: ending '\.csv' is not known; use \.txt or \.json"):
+        read_vocabulary(str(tmp_path / 'names.csv'))
+    assert read_vocabulary('no. 5, st. bernard').names == ('no. 5', 'st. bernard')

@@ -84,6 +84,15 @@ def test_detect__goes_on_past_what_fails_and_names_it(checkpoint: Path, tmp_path
     ] == ['good.png']
 
 
+def test_detect__no_input_at_all_leaves_older_results(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'predictions.json').write_text('older')
+    result = run(checkpoint, tmp_path / 'none.png', '--out', tmp_path / 'out')
+    assert result.exit_code == 1
+    assert result.stderr.strip().endswith('none.png: no such file, folder or match')
+    assert (tmp_path / 'out' / 'predictions.json').read_text() == 'older'
+
+
 def test_detect__an_interruption_leaves_what_is_done(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
+from fgdet.cli import main
+from fgdet.utils.files import write_text
+
 # A command that tells that it waits, and that was left in good order.
 SCRIPT = """
 import sys, time
@@ -19,6 +24,13 @@ def cli():
 main.cli = cli
 main.main()
 """
+
+
+def test_main__a_file_that_cannot_be_written_is_named_in_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(main, 'cli', lambda: write_text(tmp_path, 'a'))
+    with pytest.raises(SystemExit, match='1'):
+        main.main()
+    assert capsys.readouterr().err == f'fgdet: error: {tmp_path}: it cannot be read or written (Is a directory)\n'
 
 
 def test_main__told_to_end_leaves_in_good_order():
