@@ -307,27 +307,6 @@ class OVATSSHead(ATSSHead):
         regions = [RegionScores(*each) for each in zip(boxes, scores, cosines, strict=True)]
         return self.score_ensemble(regions, self.is_trained, self.num_negatives, cfg, batch_img_metas, rescale)
 
-    def scores_and_boxes(self, pyramid: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
-        """The whole of a prediction that is tensors, without the dense map: what an export traces.
-
-        Args:
-            pyramid: the levels, without the dense map.
-
-        Returns:
-            for each level the detector's scores (B, h * w, K + N) in 0..1, before they are joined with the dense map's
-            and :func:`~fgdet.models.post_processing.negative_prompts.without_negatives`; and the boxes (B, h * w, 4)
-            xyxy in pixels of the network's input, not clipped to it.
-        """
-        class_features, bbox_preds, centernesses = self(pyramid)
-        scores, boxes = [], []
-        for features, deltas, centerness, priors in zip(
-            class_features, bbox_preds, centernesses, self._priors(bbox_preds), strict=True
-        ):
-            scores.append(self.scores(_cells([features]), _cells([centerness])))
-            flat = self.bbox_coder.decode(priors.repeat(len(deltas), 1), _cells([deltas]).flatten(0, 1))
-            boxes.append(flat.unflatten(0, (-1, len(priors))))  # (B, h * w, 4)
-        return scores, boxes
-
     def scores(self, cells: Tensor, centerness: Tensor) -> Tensor:
         """ATSS's score of each name, sigmoid times centerness.
 
