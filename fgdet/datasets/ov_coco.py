@@ -20,7 +20,14 @@ class OrderedCOCO(COCO):
 
     The original returns them in the order of the file, so that labels silently change their meaning where the class
     list has another order.
+
+    Args:
+        annotation_file: its path; None makes an empty index.
     """
+
+    def __init__(self, annotation_file: str | None = None) -> None:
+        self.path = annotation_file
+        super().__init__(annotation_file)
 
     @staticmethod
     def prompt_name(name: str) -> str:
@@ -47,7 +54,8 @@ class OrderedCOCO(COCO):
             shown = ', '.join(missing[:5]) + (' ...' if len(missing) > 5 else '')
             known = ', '.join(list(by_name)[:5]) + (' ...' if len(by_name) > 5 else '')
             raise UserError(
-                f'annotation file: {len(missing)} class names are not in it: {shown}; its categories: {known}'
+                f'annotation file {self.path}: {len(missing)} class names are not in it: {shown}; '
+                f'its categories: {known}'
             )
         return [by_name[self.prompt_name(name)] for name in cat_names]
 

@@ -101,7 +101,7 @@ def test_default__is_ov_coco(tmp_path: Path) -> None:
         (dict(expected_counts=dict(images=5, base_images=4)), 'it has 5 images, 3 base_images, not the 5 .*, 4'),
         (
             dict(vocabulary=dict(names=['cat', 'owl'], base=['cat'])),
-            '1 class names are not in it: owl; its categories: dog, cat, mug, lamp',
+            r'annotation file .*\.json: 1 class names are not in it: owl; its categories: dog, cat, mug, lamp',
         ),
     ],
 )
