@@ -130,6 +130,10 @@ def test(
     if show_dir is not None:
         set_show_dir(cfg, Path(show_dir))
     _require(cfg, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), 'test')
+    training = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+    if any(cfg.get(key) is None for key in training[:3]):  # mmengine wants all of them or none
+        for key in training:
+            cfg.pop(key, None)
     runner = _build_runner(cfg)
     runner.register_hook(CompleteCheckpointHook(str(checkpoint)))
     if out is not None:
