@@ -27,6 +27,8 @@ from fgdet.visualization.draw import draw_heatmap
 
 #: Longer side that an image is drawn at, at most.
 MAX_SIDE = 1600
+#: Patches of the longer side, at most: every patch attends to every other, which grows with the fourth power.
+MAX_PATCHES = 160
 
 
 class DenseMap(NamedTuple):
@@ -43,6 +45,13 @@ class DenseMap(NamedTuple):
         return enlarged[: self.size_hw[0], : self.size_hw[1]].cpu().numpy()
 
 
+def _check_size(size: int | None, patch: int) -> None:
+    if size is not None and not patch <= size <= MAX_PATCHES * patch:
+        raise UserError(
+            f'size: expected {patch} to {MAX_PATCHES * patch} pixels, 1 to {MAX_PATCHES} patches of {patch}, got {size}'
+        )
+
+
 class HeatmapModel:
     """FG-CLIP or a detector, whichever a checkpoint holds.
 
@@ -54,7 +63,7 @@ class HeatmapModel:
         device: as for :meth:`~fgdet.apis.detection.Detector.from_pretrained`.
 
     Raises:
-        UserError: nothing usable is there, or the size is less than a patch.
+        UserError: nothing usable is there, or the size is less than a patch or more than ``MAX_PATCHES`` of them.
     """
 
     def __init__(self, checkpoint: str | Path, size: int | None = None, device: str = 'auto') -> None:
@@ -63,11 +72,11 @@ class HeatmapModel:
             self._model = Detector.from_pretrained(
                 checkpoint=checkpoint, device=device, settings=InferenceSettings(scale=size)
             )
+            _check_size(size, self._model.model.backbone.visual.patch_size)
             return
         self._model = FGCLIP.from_pretrained(checkpoint).to(choose_device(device))
         self._size = size or self._model.preprocessing.image_size
-        if self._size < self._model.patch_size:
-            raise UserError(f'size: expected at least a patch of {self._model.patch_size} pixels, got {size}')
+        _check_size(self._size, self._model.patch_size)
 
     def similarities(self, image: np.ndarray, texts: Sequence[str]) -> list[np.ndarray]:
         """Cosines of an image's places with texts.

@@ -66,7 +66,10 @@ def draw_detections(
     texts = [fit_text(text, font, canvas.width - 2 * padding) for text in texts]
     sizes = [(round(font.getlength(text)) + 2 * padding, height) for text in texts]
     places = place_labels([rectangles[index] for index in by_score], sizes, canvas.size)
-    for index, text, (left, top, right, bottom) in reversed(list(zip(by_score, texts, places, strict=True))):
+    for index, text, place in reversed(list(zip(by_score, texts, places, strict=True))):
+        if place is None:
+            continue
+        left, top, right, bottom = place
         color = colors[detections.names[index]]
         draw.rectangle((left, top, right - 1, bottom - 1), fill=color, outline=(0, 0, 0, 90))
         draw.text((left + padding, top + padding // 2), text, font=font, fill=text_color(color))

@@ -12,6 +12,9 @@ from PIL import ImageFont
 
 Rectangle = tuple[int, int, int, int]
 
+#: Share of a label that others may cover.
+MAX_COVERED = 0.3
+
 
 @lru_cache(maxsize=32)
 def load_font(size: int, path: str | None = None) -> ImageFont.FreeTypeFont:
@@ -35,11 +38,14 @@ def fit_text(text: str, font: ImageFont.FreeTypeFont, max_width: float) -> str:
     return text + '…'
 
 
-def place_labels(anchors: list[Rectangle], sizes: list[tuple[int, int]], image_wh: tuple[int, int]) -> list[Rectangle]:
+def place_labels(
+    anchors: list[Rectangle], sizes: list[tuple[int, int]], image_wh: tuple[int, int]
+) -> list[Rectangle | None]:
     """Return where each label goes: at its box, inside the image, and off the labels placed before it where possible.
 
     Labels come in order of importance. Each takes the most usual place around its box that no earlier label covers
     (above the box, then inside, below ...); where all are covered the nearest free one of many, or the least covered.
+    A label that would be covered by more than ``MAX_COVERED`` gets no place, as none of hundreds could be read.
 
     Args:
         anchors: the boxes.
@@ -47,6 +53,7 @@ def place_labels(anchors: list[Rectangle], sizes: list[tuple[int, int]], image_w
         image_wh: size of the picture; a label that is larger starts at its left or top edge.
     """
     placed: list[Rectangle] = []
+    places: list[Rectangle | None] = []
     for anchor, (width, height) in zip(anchors, sizes, strict=True):
         for corners in (_corners(anchor, width, height), _around(anchor, width, height)):
             rectangles = [_inside(left, top, width, height, image_wh) for left, top in corners]
@@ -54,8 +61,9 @@ def place_labels(anchors: list[Rectangle], sizes: list[tuple[int, int]], image_w
             best = int(np.argmin(covered))  # the first of those that are free
             if not covered[best]:
                 break
-        placed.append(rectangles[best])
-    return placed
+        places.append(rectangles[best] if covered[best] <= MAX_COVERED else None)
+        placed += [rectangles[best]] if places[-1] else []
+    return places
 
 
 def _corners(anchor: Rectangle, width: int, height: int) -> list[tuple[int, int]]:

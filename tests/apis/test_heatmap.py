@@ -58,7 +58,7 @@ def test_similarities__of_a_detector_without_its_padding(tmp_path: Path) -> None
 
 def test_heatmap__refuses(tmp_path: Path) -> None:
     write_small_clip(tmp_path / 'clip')
-    with pytest.raises(UserError, match='size: expected at least a patch of 8 pixels, got 4'):
+    with pytest.raises(UserError, match='size: expected 8 to 1280 pixels, 1 to 160 patches of 8, got 4'):
         HeatmapModel(tmp_path / 'clip', 4, 'cpu')
     with pytest.raises(UserError, match='text: it is empty'):
         HeatmapModel(tmp_path / 'clip', 32, 'cpu').similarities(np.zeros((8, 8, 3), np.uint8), ['mug', ' '])

@@ -54,3 +54,8 @@ def test_load_font__has_glyphs_beyond_latin():
     font = load_font(20)
     missing = bytes(font.getmask('\U0010fffd'))
     assert all(bytes(font.getmask(letter)) != missing for letter in 'éЖΩא☃')
+
+
+def test_place_labels__none_where_nothing_is_free():
+    places = place_labels([(0, 0, 40, 20)] * 3, [(40, 20)] * 3, (40, 40))
+    assert places == [(0, 0, 40, 20), (0, 20, 40, 40), None]
