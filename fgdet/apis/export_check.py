@@ -7,7 +7,8 @@ import torch
 
 #: How far a detection of onnxruntime may be from its twin of torch: box in pixels, score and mask in 0..1.
 BOX_TOLERANCE, SCORE_TOLERANCE, MASK_TOLERANCE = 0.5, 1e-3, 0.02
-#: The share of detections that may have no twin: where two scores or overlaps are all but equal, rounding decides.
+#: The share of detections that may have no twin: rounding decides between scores or overlaps that are all but equal, and
+#: whether a box that is clipped to nearly nothing is one.
 MAX_UNMATCHED = 0.01
 
 
