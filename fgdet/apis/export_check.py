@@ -7,8 +7,8 @@ import torch
 
 #: How far a detection of onnxruntime may be from its twin of torch: box in pixels, score and mask in 0..1.
 BOX_TOLERANCE, SCORE_TOLERANCE, MASK_TOLERANCE = 0.5, 1e-3, 0.02
-#: The share of detections that may have no twin: rounding decides between scores or overlaps that are all but equal, and
-#: whether a box that is clipped to nearly nothing is one.
+#: The share of detections that may have no twin: rounding decides between scores or overlaps that are all but equal,
+#: and whether a box that is clipped to nearly nothing is one.
 MAX_UNMATCHED = 0.01
 
 
@@ -76,12 +76,13 @@ def match(found: tuple[np.ndarray, ...], expected: tuple[np.ndarray, ...]) -> Ma
         is_alike = (found[2] == label) & (np.abs(found[1] - score) <= SCORE_TOLERANCE)
         distances[~is_alike] = np.inf
         twin = int(distances.argmin()) if len(distances) else -1
-        if twin < 0 or distances[twin] > BOX_TOLERANCE:
+        pairs = zip(found[3:], expected[3:], strict=True)  # of masks, if there are any
+        mask_error = max(
+            (float(np.abs(one[twin] - other[row]).max()) for one, other in pairs if twin >= 0), default=0.0
+        )
+        if twin < 0 or distances[twin] > BOX_TOLERANCE or mask_error > MASK_TOLERANCE:
             unmatched += 1
             continue
-        masks = [
-            float(np.abs(one[twin] - other[row]).max()) for one, other in zip(found[3:], expected[3:], strict=True)
-        ]
-        errors.append((float(distances[twin]), abs(float(found[1][twin] - score)), max(masks, default=0.0)))
+        errors.append((float(distances[twin]), abs(float(found[1][twin] - score)), mask_error))
     box_error, score_error, mask_error = (max(column) for column in zip(*errors, strict=True))
     return Match(len(expected[1]), unmatched, box_error, score_error, mask_error)

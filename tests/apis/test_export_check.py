@@ -34,5 +34,6 @@ def test_match__without_a_twin(boxes: np.ndarray, scores: np.ndarray, labels: np
 def test_match__masks_and_nothing_at_all() -> None:
     masks = np.zeros((3, 4, 4))
     assert match((BOXES, SCORES, LABELS, masks + 0.01), (BOXES, SCORES, LABELS, masks)) == (2, 0, 0, 0, 0.01)
+    assert match((BOXES, SCORES, LABELS, masks + 0.03), (BOXES, SCORES, LABELS, masks)) == (2, 2, 0, 0, 0)
     nothing = (BOXES, np.full(3, -1.0), LABELS)
     assert match(nothing, nothing) == (0, 0, 0, 0, 0)
