@@ -1,5 +1,6 @@
 """The demo's page and pictures: detections by free text, a similarity map, the scores, the curves, the versions."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,13 @@ def _stage_blocks(metrics: dict[str, Any]) -> list[Block]:
 def _detections(out: Path, detector: Detector, world: ShapesWorld, first_scene: int) -> list[Block]:
     """Each scene searched for the names of its objects and for as many that are not there."""
     blocks: list[Block] = [
-        'Each picture was searched for the names of its objects and for three that are not in it; nothing was '
-        'retrained.'
+        'The first held-out scenes with a novel object. Each was searched for the names of its objects and for three '
+        'that are not in it; nothing was retrained.'
     ]
     rng = np.random.default_rng(0)
-    for i in range(NUM_PICTURES):
-        scene = world.scene(first_scene + i)
+    scenes = (world.scene(index) for index in itertools.count(first_scene))
+    with_novel = (scene for scene in scenes if any(item.name in world.novel_names for item in scene.objects))
+    for i, scene in enumerate(itertools.islice(with_novel, NUM_PICTURES)):
         present = list(dict.fromkeys(item.name for item in scene.objects))
         absent = [str(name) for name in rng.permutation(world.names) if name not in present][:3]
         detector.set_vocabulary(present + absent)
