@@ -128,7 +128,7 @@ def one_step(config: Config, model: Any) -> dict[str, float]:
     """The losses of one batch, after which the weights have moved."""
     optimizer = build_optim_wrapper(model, config.optim_wrapper)
     loader = Runner.build_dataloader(config.train_dataloader)
-    DatasetVocabularyHook().before_train(SimpleNamespace(model=model, train_dataloader=loader))
+    DatasetVocabularyHook().before_train(SimpleNamespace(hooks=[], model=model, train_dataloader=loader))
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     before = [parameter.detach().clone() for parameter in learned]
     losses = model.train().train_step(next(iter(loader)), optimizer)
