@@ -33,8 +33,8 @@ class TakesClasses(Protocol):
 class OpenVocabularyMixin:
     """The vocabulary of a detector, to be mixed into one of mmdet's.
 
-    A detector calls :meth:`init_vocabulary` at the end of its ``__init__``, names its heads in :meth:`heads`, and calls
-    :meth:`use` with ``training_vocabulary`` before a loss and with ``vocabulary`` before a prediction.
+    A detector calls :meth:`init_vocabulary` at the end of its ``__init__``, names its heads in :meth:`heads`, and
+    predicts in :meth:`predict_levels`.
 
     Attributes:
         class_embeddings: the text tower, a :class:`~fgdet.models.classifiers.class_embeddings.ClassEmbeddings`.
@@ -43,6 +43,8 @@ class OpenVocabularyMixin:
     """
 
     backbone: Any
+    neck: Any
+    add_pred_to_datasample: Any
     data_preprocessor: Any
     class_embeddings: Any
     training_vocabulary: Vocabulary
@@ -80,6 +82,42 @@ class OpenVocabularyMixin:
     def heads(self) -> Iterable[TakesClasses]:
         """The heads that tell classes apart."""
         raise NotImplementedError
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) normalised pixels -> the levels of the pyramid."""
+        return self.neck(self.backbone(batch_inputs, dense=False))
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: list[Any]) -> dict[str, Tensor]:
+        """mmdet's losses; labels index the training vocabulary."""
+        self.use(self.training_vocabulary)
+        return super().loss(batch_inputs, batch_data_samples)  # type: ignore[misc]
+
+    def predict(self, batch_inputs: Tensor, batch_data_samples: list[Any], rescale: bool = True) -> list[Any]:
+        """Detections of each image.
+
+        Args:
+            batch_inputs: (B, 3, H, W) normalised pixels.
+            batch_data_samples: with each image's ``img_shape``, ``batch_input_shape`` and ``scale_factor``.
+            rescale: return boxes in pixels of the original image rather than of the network's input.
+
+        Returns:
+            the samples with ``pred_instances``: ``bboxes`` (M, 4) xyxy, ``scores`` (M,), ``labels`` (M,) that index
+            :attr:`vocabulary`, and ``masks`` where the detector makes them.
+        """
+        self.use(self.vocabulary)
+        *taps, dense = self.backbone(batch_inputs)
+        results = self.predict_levels(self.neck(taps), dense, batch_data_samples, rescale)
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def predict_levels(
+        self, levels: tuple[Tensor, ...], dense: Tensor, batch_data_samples: list[Any], rescale: bool
+    ) -> list[Any]:
+        """The ``pred_instances`` of :meth:`predict`, from the pyramid's levels and the dense map (B, d, h, w)."""
+        raise NotImplementedError
+
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: list[Any] | None = None) -> tuple:
+        self.use(self.vocabulary)
+        return super()._forward(batch_inputs, batch_data_samples)  # type: ignore[misc]
 
     def set_vocabulary(self, vocabulary: Vocabulary | Sequence[str]) -> None:
         """Look for other names from now on; training keeps its own.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from mmdet.models.detectors import DINO
 from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from fgdet.models.detectors.open_vocabulary import OpenVocabularyMixin
@@ -89,36 +90,14 @@ class OpenVocabularyDINO(OpenVocabularyMixin, DINO):
         """The head, and what makes denoising queries."""
         return [self.bbox_head, self.dn_query_generator]
 
-    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) normalised pixels -> the levels."""
-        return self.neck(self.backbone(batch_inputs, dense=False))
-
-    def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict[str, Tensor]:
-        """mmdet's losses of the proposals, of every decoder layer and of its denoising queries."""
-        self.use(self.training_vocabulary)
-        return super().loss(batch_inputs, batch_data_samples)
-
-    def predict(
-        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
-    ) -> list[DetDataSample]:
-        """Detections of each image.
-
-        Args:
-            batch_inputs: (B, 3, H, W) normalised pixels.
-            batch_data_samples: with each image's ``img_shape``, ``batch_input_shape`` and ``scale_factor``.
-            rescale: return boxes in pixels of the original image rather than of the network's input.
-
-        Returns:
-            the samples with ``pred_instances``: ``bboxes`` (M, 4) xyxy, ``scores`` (M,), ``labels`` (M,) that index
-            :attr:`vocabulary`.
-        """
-        self.use(self.vocabulary)
-        *taps, dense = self.backbone(batch_inputs)
-        head_inputs = self.forward_transformer(self.neck(taps), batch_data_samples)
-        results = self.bbox_head.predict(
+    def predict_levels(
+        self, levels: tuple[Tensor, ...], dense: Tensor, batch_data_samples: list[DetDataSample], rescale: bool
+    ) -> list[InstanceData]:
+        """See :meth:`~fgdet.models.detectors.open_vocabulary.OpenVocabularyMixin.predict_levels`."""
+        head_inputs = self.forward_transformer(levels, batch_data_samples)
+        return self.bbox_head.predict(
             **head_inputs, dense=dense, batch_data_samples=batch_data_samples, rescale=rescale
         )
-        return self.add_pred_to_datasample(batch_data_samples, results)
 
     def pre_decoder(
         self,
@@ -163,7 +142,3 @@ class OpenVocabularyDINO(OpenVocabularyMixin, DINO):
             dn_meta=dn_meta,
         )
         return decoder_inputs, head_inputs
-
-    def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> tuple[Tensor, Tensor]:
-        self.use(self.vocabulary)
-        return super()._forward(batch_inputs, batch_data_samples)

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmdet.models.detectors import SingleStageDetector
 from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from fgdet.models.detectors.open_vocabulary import OpenVocabularyMixin
@@ -62,34 +63,8 @@ class OpenVocabularySingleStage(OpenVocabularyMixin, SingleStageDetector):
         """The only head."""
         return [self.bbox_head]
 
-    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) normalised pixels -> the levels of the pyramid."""
-        return self.neck(self.backbone(batch_inputs, dense=False))
-
-    def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict[str, Tensor]:
-        """The head's losses; labels index the training vocabulary."""
-        self.use(self.training_vocabulary)
-        return super().loss(batch_inputs, batch_data_samples)
-
-    def predict(
-        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
-    ) -> list[DetDataSample]:
-        """Detections of each image.
-
-        Args:
-            batch_inputs: (B, 3, H, W) normalised pixels.
-            batch_data_samples: with each image's ``img_shape``, ``batch_input_shape`` and ``scale_factor``.
-            rescale: return boxes in pixels of the original image rather than of the network's input.
-
-        Returns:
-            the samples with ``pred_instances``: ``bboxes`` (N, 4) xyxy, ``scores`` (N,), ``labels`` (N,) that index
-            :attr:`vocabulary`.
-        """
-        self.use(self.vocabulary)
-        *taps, dense = self.backbone(batch_inputs)
-        results = self.bbox_head.predict((*self.neck(taps), dense), batch_data_samples, rescale=rescale)
-        return self.add_pred_to_datasample(batch_data_samples, results)
-
-    def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None) -> tuple:
-        self.use(self.vocabulary)
-        return super()._forward(batch_inputs, batch_data_samples)
+    def predict_levels(
+        self, levels: tuple[Tensor, ...], dense: Tensor, batch_data_samples: list[DetDataSample], rescale: bool
+    ) -> list[InstanceData]:
+        """See :meth:`~fgdet.models.detectors.open_vocabulary.OpenVocabularyMixin.predict_levels`."""
+        return self.bbox_head.predict((*levels, dense), batch_data_samples, rescale=rescale)
