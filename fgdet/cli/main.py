@@ -2,12 +2,12 @@
 
 import signal
 import sys
-from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
 import click
 
+from fgdet.cli.lazy_group import LazyGroup
 from fgdet.utils.checks import UserError
 from fgdet.version import __version__
 
@@ -21,30 +21,14 @@ COMMANDS = {
     'export': ('fgdet.cli.export', 'A detector as an ONNX graph.'),
     'heatmap': ('fgdet.cli.heatmap', 'Where in an image a text has its likeness.'),
     'convert': ('fgdet.cli.convert', 'Checkpoints between the layouts of FG-CLIP, CLIP, open_clip and fgdet.'),
-    'evaluate': ('fgdet.cli.evaluate', 'Scores of saved predictions; no model needed.'),
+    'evaluate': ('fgdet.cli.evaluate', 'Scores by the protocols of the benchmarks, mostly of saved predictions.'),
     'data': ('fgdet.cli.data', 'Make and look at training data.'),
     'doctor': ('fgdet.cli.doctor', 'What is installed, what works, and the command that mends the rest.'),
     'bench': ('fgdet.cli.bench', 'Side-by-side measurements of speed and exactness.'),
 }
 
 
-class LazyGroup(click.Group):
-    """A click group that knows its commands' names and help lines without importing them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        return import_module(COMMANDS[cmd_name][0]).command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section('Commands'):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={'help_option_names': ['-h', '--help']})
+@click.group(cls=LazyGroup, modules=COMMANDS, context_settings={'help_option_names': ['-h', '--help']})
 @click.version_option(__version__, prog_name='fgdet')
 def cli() -> None:
     """fgdet: describe a thing in words, get its boxes."""

@@ -1,0 +1,47 @@
+"""What an evaluation gives: the scores, how they were made, and what a report shows beside them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fgdet.evaluation.resampling import Interval, Resampler
+
+
+@dataclass
+class Evaluation:
+    """Scores of one run by one protocol.
+
+    Args:
+        name: the command's name, such as ``ov-coco``.
+        protocol: one line that says what was counted and how, for a reader who doubts the number.
+        scores: by name, as fractions; counts as int. They are the top-level keys of the JSON file.
+        inputs: the options that make the same evaluation again, such as ``ann``, ``pred``, ``iou_type``.
+        columns: names of ``scores`` in the rows and columns in which a terminal shows them: ``{row: {column: name}}``.
+        classes: one dict a class, for tables and plots: ``name``, ``group`` (base, novel, rare ...), ``num_objects``
+            and its scores, such as ``ap50`` and ``ap``.
+        curves: precision-recall curves at an overlap of 0.5: ``{label: (101,) precision}``; recalls 0, 0.01 ... 1.
+        mistakes: the most confident ones first: ``image_id``, ``file_name``, ``bbox`` xywh, ``score``, ``name`` as
+            predicted, ``truth`` and ``kind`` (``wrong class``, ``poor overlap``, ``duplicate``, ``background``).
+        resampler: gives the scores of other draws of the images; None where that has no meaning.
+        intervals: of the scores, where they were asked for.
+    """
+
+    name: str
+    protocol: str
+    scores: dict[str, float]
+    inputs: dict[str, Any]
+    columns: dict[str, dict[str, str]]
+    classes: list[dict[str, Any]] = field(default_factory=list)
+    curves: dict[str, Any] = field(default_factory=dict)
+    mistakes: list[dict[str, Any]] = field(default_factory=list)
+    resampler: Resampler | None = None
+    intervals: dict[str, Interval] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` writes: the scores at the top level, then how they were made."""
+        record: dict[str, Any] = dict(self.scores)
+        record |= {'name': self.name, 'protocol': self.protocol, 'inputs': self.inputs}
+        if self.intervals:
+            record['intervals'] = {name: list(interval) for name, interval in self.intervals.items()}
+        if self.classes:
+            record['classes'] = self.classes
+        return record
