@@ -13,6 +13,28 @@ from fgdet.utils.checks import UserError, existing_file
 _UMASK_LOCK = threading.Lock()
 
 
+def check_output_file(path: str | Path, what: str) -> Path:
+    """Return ``path`` where a file can be written there: to be called before hours of work, not after them.
+
+    Args:
+        path: the file; it and its folders need not exist.
+        what: how the error names it, for example ``'--json'``.
+
+    Raises:
+        UserError: it is a folder, a part of its path is a file, or the folder is not writable.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f'{what} {path}: it is a folder; give the path of a file')
+    folder = next((parent for parent in path.absolute().parents if parent.exists()), Path('/'))
+    if not folder.is_dir():
+        raise UserError(f'{what} {path}: {folder} is no folder; choose another place')
+    target, kind = (path, 'file') if path.exists() and not path.is_file() else (folder, 'folder')
+    if not os.access(target, os.W_OK):
+        raise UserError(f'{what} {path}: the {kind} {target} cannot be written; choose another place')
+    return path
+
+
 def read_text(path: str | Path, what: str) -> str:
     """Return the UTF-8 text of a file, without a byte order mark.
 

@@ -1,14 +1,16 @@
 """A report as one HTML file that needs nothing else: pictures and styles are inside, no link leads out.
 
 A report is a title and sections; a section is a heading and blocks; a block is a paragraph (a string), a
-:class:`Table`, a :class:`Figure` or a :class:`LinePlot`. All text is escaped, so names and captions may hold anything.
+:class:`Table`, :class:`Bars`, a :class:`Figure` or a :class:`LinePlot`. All text is escaped, so names and captions may
+hold anything.
 """
 
 import base64
 import html
 import io
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,11 @@ th, td { padding: .35rem .9rem; border-bottom: 1px solid var(--line); text-align
 th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; }
 .number { text-align: right; }
 tbody tr:hover { background: var(--card); }
+details { margin: 1rem 0; }
+summary { cursor: pointer; color: var(--soft); }
+.bars td { padding: .1rem .6rem; border: 0; }
+.track { width: 24rem; }
+.track div { height: .8rem; min-width: 1px; border-radius: 2px; background: #4a7fb5; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; margin: 1rem 0; }
 figure { margin: 0; padding: .6rem; box-sizing: content-box; border: 1px solid var(--line); border-radius: 8px;
   background: var(--card); max-width: calc(100% - 1.4rem); }
@@ -52,18 +59,46 @@ class Table:
     """Rows as dicts of column to value; columns come in the order in which they first appear.
 
     Floats show four significant digits; None, NaN and a column that a row lacks show as a dash.
+
+    Args:
+        rows: the values by column.
+        caption: text below the table.
+        right: columns of text that stand to the right, as numbers do.
+        summary: where given, the table is folded away behind this line.
     """
 
     rows: Sequence[Mapping[str, Any]]
+    caption: str = ''
+    right: Collection[str] = ()
+    summary: str = ''
+
+
+@dataclass
+class Bars:
+    """Horizontal bars with a name to the left and a text to the right.
+
+    Args:
+        bars: name, length as a share of the full width (0..1), text.
+        caption: text below.
+    """
+
+    bars: Sequence[tuple[str, float, str]]
     caption: str = ''
 
 
 @dataclass
 class Figure:
-    """A picture: an (H, W, 3) or (H, W) uint8 image, or a matplotlib figure; figures in a row stand side by side."""
+    """A picture: an (H, W, 3) or (H, W) uint8 image, or a matplotlib figure; figures in a row stand side by side.
+
+    Args:
+        image: what is shown.
+        caption: text below it.
+        is_photo: whether it is kept as JPEG, a fifth of the size of PNG.
+    """
 
     image: np.ndarray | MatplotlibFigure
     caption: str = ''
+    is_photo: bool = False
 
 
 @dataclass
@@ -78,14 +113,14 @@ class LinePlot:
         log_y: logarithmic y axis, for positive values.
     """
 
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    curves: Mapping[str, tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]]
     x_label: str = ''
     y_label: str = ''
     caption: str = ''
     log_y: bool = False
 
 
-Block = str | Table | Figure | LinePlot
+Block = str | Table | Bars | Figure | LinePlot
 
 
 @dataclass
@@ -108,7 +143,7 @@ def write_report(path: str | Path, title: str, sections: Sequence[Section]) -> P
         The path.
 
     Raises:
-        TypeError: a block is none of the four kinds.
+        TypeError: a block is none of the five kinds.
         ValueError: an image has another shape or type, or a curve's x and y differ in length.
     """
     body = '\n'.join(_section(section) for section in sections)
@@ -136,14 +171,17 @@ def _section(section: Section) -> str:
             parts.append(f'<p>{html.escape(block)}</p>')
         elif isinstance(block, Table):
             parts.append(_table(block))
+        elif isinstance(block, Bars):
+            parts.append(_bars(block))
         elif block is not None:
-            raise TypeError(f'report block: expected str, Table, Figure or LinePlot, got {type(block).__name__}')
+            raise TypeError(f'report block: expected str, Table, Bars, Figure or LinePlot, got {type(block).__name__}')
     return '\n'.join([*parts, '</section>'])
 
 
 def _table(table: Table) -> str:
     columns = list(dict.fromkeys(column for row in table.rows for column in row))
     numeric = {column for column in columns if all(_is_number(row.get(column)) for row in table.rows)}
+    numeric.update(table.right)
 
     def cell(tag: str, column: str, text: str) -> str:
         style = ' class="number"' if column in numeric else ''
@@ -155,10 +193,21 @@ def _table(table: Table) -> str:
         for row in table.rows
     )
     caption = f'<caption>{html.escape(table.caption)}</caption>\n' if table.caption else ''
-    return (
+    text = (
         f'<div class="table"><table>\n{caption}<thead><tr>{head}</tr></thead>\n'
         f'<tbody>\n{rows}\n</tbody>\n</table></div>'
     )
+    return f'<details><summary>{html.escape(table.summary)}</summary>\n{text}</details>' if table.summary else text
+
+
+def _bars(block: Bars) -> str:
+    rows = '\n'.join(
+        f'<tr><td>{html.escape(name)}</td><td class="track"><div style="width: {100 * min(max(share, 0), 1):.2f}%">'
+        f'</div></td><td class="number">{html.escape(text)}</td></tr>'
+        for name, share, text in block.bars
+    )
+    caption = f'<caption>{html.escape(block.caption)}</caption>\n' if block.caption else ''
+    return f'<div class="table"><table class="bars">\n{caption}<tbody>\n{rows}\n</tbody>\n</table></div>'
 
 
 def _is_number(value: Any) -> bool:
@@ -175,30 +224,33 @@ def _cell_text(value: Any) -> str:
 
 
 def _picture(block: Figure | LinePlot) -> str:
-    """Return a picture's HTML, the PNG inside it; plots are shown at half their pixels, sharp on fine screens too."""
+    """Return a picture's HTML, the file inside it; plots are shown at half their pixels, sharp on fine screens too."""
     image = _plot(block) if isinstance(block, LinePlot) else block.image
-    png = _png(image)
+    is_photo = isinstance(block, Figure) and block.is_photo
+    encoded = _encoded(image, 'jpeg' if is_photo else 'png')
     scale = 2 if isinstance(image, MatplotlibFigure) else 1
-    width, height = Image.open(io.BytesIO(png)).size
+    width, height = Image.open(io.BytesIO(encoded)).size
     size = f'width="{width // scale}" height="{height // scale}"'
     alt = html.escape(block.caption or 'figure')
     caption = f'<figcaption>{html.escape(block.caption)}</figcaption>' if block.caption else ''
-    data = base64.b64encode(png).decode('ascii')
+    data = f'data:image/{"jpeg" if is_photo else "png"};base64,{base64.b64encode(encoded).decode("ascii")}'
     # As wide as its picture, whatever the caption's length; a small one leaves its caption some room.
     style = f'style="width: {max(width // scale, 200)}px"'
-    return f'<figure {style}><img {size} alt="{alt}" src="data:image/png;base64,{data}">{caption}</figure>'
+    return f'<figure {style}><img {size} alt="{alt}" src="{data}">{caption}</figure>'
 
 
-def _png(image: np.ndarray | MatplotlibFigure) -> bytes:
+def _encoded(image: np.ndarray | MatplotlibFigure, kind: str) -> bytes:
     buffer = io.BytesIO()
     if isinstance(image, MatplotlibFigure):
-        image.savefig(buffer, format='png', dpi=200, facecolor='white', bbox_inches='tight')
+        with warnings.catch_warnings():  # a letter that the plots' font lacks is drawn as a box
+            warnings.filterwarnings('ignore', 'Glyph .* missing from', UserWarning)
+            image.savefig(buffer, format='png', dpi=200, facecolor='white', bbox_inches='tight')
         return buffer.getvalue()
     array = np.asarray(image)
     is_picture = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
     if array.dtype != np.uint8 or array.size == 0 or not is_picture:
         raise ValueError(f'report figure: expected (H, W, 3) or (H, W) uint8, got {array.shape} {array.dtype}')
-    Image.fromarray(array).save(buffer, format='png')
+    Image.fromarray(array).save(buffer, format=kind, quality=85)
     return buffer.getvalue()
 
 

@@ -26,7 +26,9 @@ def test_ov_coco__writes_the_reference_numbers(data_dir, tmp_path):
     expected = json.loads((data_dir / 'expected_bbox.json').read_text())
     written = json.loads(json_file.read_text())
     assert {key: written[key] for key in expected} == pytest.approx(expected, abs=1e-6)
-    assert result.output.splitlines()[1].split() == ['base', 'AP50', '57.33', 'AP', '38.58']
+    header, base = (line.split() for line in result.output.splitlines()[1:3])
+    assert header == ['AP50', 'AP']
+    assert base == ['base', '57.33', '38.58']
 
 
 def test_ov_coco__takes_a_split_of_its_own(data_dir, tmp_path):
@@ -54,6 +56,22 @@ def test_ov_coco__failure_is_one_line_and_exit_1(data_dir):
     assert done.returncode == 1
     assert done.stderr.count('\n') == 1
     assert "split.json: no list under 'images'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('option', 'place', 'message'),
+    [
+        ('--json', '.', 'it is a folder; give the path of a file'),
+        ('--html', 'a_file/page.html', 'is no folder; choose another place'),
+    ],
+)
+def test_ov_coco__output_that_cannot_be_written_is_refused_first(tmp_path, option, place, message):
+    (tmp_path / 'a_file').write_text('')
+    arguments = ['ov-coco', '--ann', 'none', '--pred', 'none', option, str(tmp_path / place)]
+    result = CliRunner().invoke(command, arguments)
+    assert isinstance(result.exception, UserError)
+    assert str(result.exception).startswith(f'{option} {tmp_path / place}: ')
+    assert message in str(result.exception)
 
 
 def test_ov_coco__missing_option_is_a_usage_error():

@@ -140,7 +140,7 @@ def test_figure__takes_matplotlib_figures(tmp_path):
 
 def test_write_report__refuses_and_leaves_the_old_file(tmp_path):
     old = _write(tmp_path, 'old')
-    with pytest.raises(TypeError, match='expected str, Table, Figure or LinePlot, got int'):
+    with pytest.raises(TypeError, match='expected str, Table, Bars, Figure or LinePlot, got int'):
         _write(tmp_path, 5)
     with pytest.raises(ValueError, match='report figure: expected'):
         _write(tmp_path, Figure(np.zeros((4, 4, 3))))

@@ -1,0 +1,163 @@
+"""An evaluation as one page: scores, how they were made, curves, classes, and what went wrong, with pictures.
+
+A part that a protocol does not have is left out.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fgdet.evaluation.class_scores import ClassRow, ordered, score_names
+from fgdet.evaluation.evaluation import Evaluation
+from fgdet.visualization.report import Bars, Block, Figure, LinePlot, Section, Table, write_report
+from fgdet.visualization.score_text import score_text
+
+#: Bars of the worst classes: more are no longer looked at.
+NUM_BARS = 30
+_RECALLS = np.linspace(0.0, 1.0, 101)
+_KINDS = {
+    'wrong class': 'overlaps an object of another class by 0.5 or more',
+    'poor overlap': 'overlaps an object of its class by 0.1 to 0.5',
+    'duplicate': 'overlaps an object of its class by 0.5 or more that a better detection has found',
+    'wrong class, poor overlap': 'overlaps an object of another class by 0.1 to 0.5',
+    'background': 'overlaps no object by 0.1',
+    'missed': 'an object that no detection of its class overlaps by 0.5',
+}
+
+
+def write_evaluation_page(
+    path: str | Path, evaluation: Evaluation, crops: Mapping[int, np.ndarray] | None = None, note: str = ''
+) -> Path:
+    """Write the page in one step.
+
+    Args:
+        path: the ``.html`` file.
+        evaluation: what is shown.
+        crops: pictures of the mistakes, by position in ``evaluation.mistakes``, (H, W, 3) uint8 RGB.
+        note: said above the mistakes, such as which images were not found.
+
+    Returns:
+        The path.
+    """
+    sections = [
+        Section('Scores', [evaluation.protocol, *_score_blocks(evaluation)]),
+        Section('Precision and recall', _curve_blocks(evaluation)),
+        Section('Classes', _class_blocks(evaluation.classes)),
+        Section('Mistakes', _mistake_blocks(evaluation.mistakes, crops or {}, note)),
+        Section('How to make it again', [_inputs_table(evaluation)]),
+    ]
+    title = f'fgdet evaluate {evaluation.name}'
+    return write_report(path, title, [section for section in sections if section.blocks])
+
+
+def _score_blocks(evaluation: Evaluation) -> list[Block]:
+    columns = list(dict.fromkeys(column for names in evaluation.columns.values() for column in names))
+    rows = []
+    for row, names in evaluation.columns.items():
+        cells = {column: names.get(column, '') for column in columns}
+        texts = {c: score_text(evaluation.scores.get(n), evaluation.intervals.get(n)) for c, n in cells.items()}
+        rows.append({'': row} | texts)
+    shown = {name for names in evaluation.columns.values() for name in names.values()}
+    rest = [{'': name, ' ': score_text(value)} for name, value in evaluation.scores.items() if name not in shown]
+    caption = 'Percent; counts as they are.'
+    if evaluation.intervals:
+        caption += ' In parentheses: 95 % bootstrap interval over the images.'
+    blocks: list[Block] = [Table(rows, caption, right=columns)]
+    return [*blocks, Table(rest, right=[' '], summary='All other numbers')] if rest else blocks
+
+
+def _curve_blocks(evaluation: Evaluation) -> list[Block]:
+    """Groups in one plot, classes in another."""
+    groups = {str(row.get('group')) for row in evaluation.classes} | {'all', *evaluation.columns}
+    captions = {True: 'Mean over the classes, at an overlap of 0.5.', False: 'Single classes, at an overlap of 0.5.'}
+    blocks: list[Block] = []
+    for is_group, caption in captions.items():
+        curves = {
+            name: (_RECALLS, np.asarray(y)) for name, y in evaluation.curves.items() if (name in groups) == is_group
+        }
+        if curves:
+            blocks.append(LinePlot(curves, x_label='recall', y_label='precision', caption=caption))
+    return blocks
+
+
+def _class_blocks(classes: Sequence[ClassRow]) -> list[Block]:
+    names = score_names(classes)
+    if not names:
+        return []
+    main = names[0]
+    worst_first = ordered(classes, main)
+    groups = sorted({str(row['group']) for row in worst_first if row.get('group')}) or ['all']
+    curves = {}
+    for group in groups:
+        values = [row[main] for row in worst_first if group in ('all', str(row.get('group')))][::-1]
+        curves[f'{group} ({len(values)})'] = (np.arange(1, len(values) + 1), 100 * np.array(values))
+    unknown = len(classes) - len(worst_first)
+    text = f'{len(worst_first)} classes have a score' + (f', {unknown} have no object here.' if unknown else '.')
+    bars = [(_class_label(row), row[main], score_text(row[main])) for row in worst_first[:NUM_BARS]]
+    table = [_class_cells(row, names) for row in sorted(classes, key=lambda row: str(row['name']))]
+    return [
+        text,
+        LinePlot(curves, x_label='classes, the best first', y_label=f'{main}, percent', caption=f'{main} by class.'),
+        Bars(bars, f'{main} of the {len(bars)} lowest classes, with their numbers of objects.'),
+        Table(table, right=list(table[0]), summary=f'All {len(table)} classes'),
+    ]
+
+
+def _class_label(row: ClassRow) -> str:
+    facts = [str(row[key]) for key in ('group', 'num_objects') if row.get(key) is not None]
+    return f'{row["name"]} ({", ".join(facts)})' if facts else str(row['name'])
+
+
+def _class_cells(row: ClassRow, names: Sequence[str]) -> dict[str, Any]:
+    facts = {'group': 'group', 'num_objects': 'objects', 'num_missed': 'missed'}
+    cells: dict[str, Any] = {'class': str(row['name'])}
+    cells |= {title: row[key] for key, title in facts.items() if key in row}
+    cells |= {name: score_text(row.get(name)) for name in names}
+    if row.get('threshold') is not None:
+        cells['best threshold'] = f'{row["threshold"]:.3f}'
+    return cells
+
+
+def _mistake_blocks(mistakes: Sequence[Mapping[str, Any]], crops: Mapping[int, np.ndarray], note: str) -> list[Block]:
+    if not mistakes:
+        return []
+    counts = Counter(str(each['kind']) for each in mistakes)
+    rows = [
+        {'kind': kind, 'shown': counts.pop(kind), 'meaning': text} for kind, text in _KINDS.items() if kind in counts
+    ]
+    rows += [{'kind': kind, 'shown': count, 'meaning': ''} for kind, count in counts.items()]
+    blocks: list[Block] = [
+        'The most confident wrong detections, and the largest objects that were missed. Red: detected; green: the '
+        'object that it was judged by.',
+        Table(rows),
+    ]
+    if note:
+        blocks.append(note)
+    blocks += [Figure(crops[index], _mistake_text(mistakes[index]), is_photo=True) for index in sorted(crops)]
+    table = [
+        {
+            'kind': each['kind'],
+            'detected': each.get('name') or '',
+            'score': '' if each.get('score') is None else f'{each["score"]:.3f}',
+            'truth': each.get('truth') or '',
+            'image': each.get('file_name') or str(each['image_id']),
+            'box': ', '.join(f'{value:.0f}' for value in each['bbox']),
+        }
+        for each in mistakes
+    ]
+    return [*blocks, Table(table, 'Boxes: x, y, width, height in pixels.', ['score'], f'All {len(table)} as a list')]
+
+
+def _mistake_text(mistake: Mapping[str, Any]) -> str:
+    if mistake.get('score') is None:
+        return f'{mistake["kind"]}: {mistake["truth"]}'
+    truth = f'; it is {mistake["truth"]}' if mistake.get('truth') else ''
+    return f'{mistake["kind"]}: {mistake["name"]} {mistake["score"]:.2f}{truth}'
+
+
+def _inputs_table(evaluation: Evaluation) -> Table:
+    rows = [{'option': key, 'value': str(value)} for key, value in evaluation.inputs.items() if value is not None]
+    return Table(rows or [{'option': 'none', 'value': ''}])

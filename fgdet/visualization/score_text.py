@@ -1,0 +1,24 @@
+"""Scores as text, the same on a terminal and on a page."""
+
+from typing import Any
+
+import numpy as np
+
+from fgdet.evaluation.resampling import Interval
+
+
+def score_text(value: Any, interval: Interval | None = None) -> str:
+    """Return ``57.33`` for a fraction, ``65`` for a whole number, ``-`` for None and NaN.
+
+    Args:
+        value: the score.
+        interval: follows a fraction in parentheses: ``57.33 (51.20-62.90)``.
+    """
+    if isinstance(value, int | np.integer):
+        return str(value)
+    if value is None or np.isnan(value):
+        return '-'
+    text = f'{100 * value:.2f}'
+    if interval is None or np.isnan(interval[0]):
+        return text
+    return f'{text} ({100 * interval[0]:.2f}-{100 * interval[1]:.2f})'
