@@ -44,7 +44,7 @@ class Preprocessing(NamedTuple):
         Raises:
             ValueError: an array has another shape or type.
         """
-        rows = [torch.from_numpy(np.array(self._squash(image))) for image in images]
+        rows = [torch.from_numpy(np.array(self.squash(image))) for image in images]
         side = self.image_size
         pixels = torch.stack(rows) if rows else torch.zeros(0, side, side, 3)
         return self.normalize(pixels.permute(0, 3, 1, 2).float() / 255)
@@ -54,7 +54,8 @@ class Preprocessing(NamedTuple):
         mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (pixels - mean) / std
 
-    def _squash(self, image: Image.Image | np.ndarray) -> Image.Image:
+    def squash(self, image: Image.Image | np.ndarray) -> Image.Image:
+        """One image at S x S in RGB, the first half of :meth:`to_pixels`, which leaves its result as it is."""
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.shape[2:] not in {(), (3,)} or image.ndim < 2:
                 raise ValueError(
