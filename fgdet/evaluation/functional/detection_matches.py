@@ -1,0 +1,372 @@
+"""Which detections are right, at ten overlaps, and the average precision of any draw of the images.
+
+What a detection matches depends on the better ones of its class in its image alone. So it is found once, and a data
+set in which images stand several times or not at all is scored without matching again.
+
+Axis letters: I images, K classes, M counted detections, G objects that count, T overlaps, S pairs of an overlap and a
+class with a right detection, E right detections of all overlaps.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from hotcoco import COCO, COCOeval
+
+from fgdet.evaluation.result_table import ResultTable
+from fgdet.evaluation.results import check_iou_type, validate_results
+from fgdet.utils.checks import UserError
+
+#: Overlaps from which on a detection is right: 0.5, 0.55 ... 0.95.
+NUM_OVERLAPS = 10
+
+#: What is averaged over overlaps: the positions of AP50, of AP75 and of AP.
+MEASURES = {'ap50': (0,), 'ap75': (5,), 'ap': tuple(range(NUM_OVERLAPS))}
+
+#: COCO's range of area 'all', in square pixels: what is larger counts only where it matches.
+_LARGEST_AREA = 1e10
+
+_RECALLS = np.linspace(0.0, 1.0, 101)
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """The M detections that count, class by class, the best first; of equal ones in the evaluator's order.
+
+    Args:
+        rows: (M,) row of each in the table of predictions.
+        images: (M,) index into ``image_ids``.
+        classes: (M,) index into ``category_ids``.
+        scores: (M,).
+        right: (T, M) bool, at overlaps of 0.5, 0.55 ... 0.95: matched with an object that counts.
+        ignored: (T, M) bool: neither right nor wrong, such as what lies on a crowd.
+        image_ids: (I,) all images, ascending.
+        category_ids: (K,).
+        object_images: (G,) index into ``image_ids``, of the objects that can be found: crowds are left out.
+        object_classes: (G,) index into ``category_ids``.
+    """
+
+    rows: np.ndarray
+    images: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray
+    right: np.ndarray
+    ignored: np.ndarray
+    image_ids: np.ndarray
+    category_ids: np.ndarray
+    object_images: np.ndarray
+    object_classes: np.ndarray
+
+
+def match_detections(
+    annotations: dict[str, Any],
+    predictions: ResultTable | Sequence[dict[str, Any]],
+    category_ids: Sequence[int],
+    iou_type: str = 'bbox',
+    max_detections: int = 100,
+    lvis_style: bool = False,
+) -> Matches:
+    """Match detections with objects of any size, as COCO's evaluator does.
+
+    Args:
+        annotations: a COCO-form or LVIS dict. It is not changed.
+        predictions: a table, or a COCO result list; other categories than the wanted ones are left out.
+        category_ids: the K categories, in the order of the result.
+        iou_type: overlap of boxes (``'bbox'``) or of masks (``'segm'``).
+        max_detections: how many of a class count in an image. LVIS's limit, 300 over all classes of an image, is the
+            caller's to apply.
+        lvis_style: leave out a detection of a class that is neither in the image nor among its ``neg_category_ids``,
+            and ignore one that matches nothing of a class of its ``not_exhaustive_category_ids``.
+
+    Raises:
+        UserError: a prediction is malformed or of an unknown id, or an object has no mask where masks are compared.
+    """
+    check_iou_type(iou_type)
+    image_ids = np.unique(np.array([image['id'] for image in annotations['images']], dtype=np.int64))  # (I,)
+    table = _as_table(annotations, predictions, iou_type)
+    wanted = np.array(category_ids, dtype=np.int64)  # (K,)
+    known_images, known_classes = set(image_ids.tolist()), set(wanted.tolist())
+    objects = [
+        each
+        for each in annotations['annotations']
+        if each['category_id'] in known_classes and each['image_id'] in known_images
+    ]
+    object_images = np.searchsorted(image_ids, np.array([each['image_id'] for each in objects], dtype=np.int64))
+    object_classes = _positions(wanted, np.array([each['category_id'] for each in objects], dtype=np.int64))
+    object_pairs = object_images * len(wanted) + object_classes
+
+    classes = _positions(wanted, table.category_ids)
+    rows = np.flatnonzero(classes >= 0)
+    images, classes, scores = np.searchsorted(image_ids, table.image_ids[rows]), classes[rows], table.scores[rows]
+    kept = _best_of_each(images * len(wanted) + classes, scores, max_detections)
+    incomplete: np.ndarray = np.zeros(len(rows), dtype=bool)
+    if lvis_style:
+        pairs = images * len(wanted) + classes
+        judged = _listed_pairs(annotations['images'], 'neg_category_ids', image_ids, wanted)
+        kept = kept[np.isin(pairs, np.concatenate([judged, object_pairs]))[kept]]
+        incomplete = np.isin(
+            pairs, _listed_pairs(annotations['images'], 'not_exhaustive_category_ids', image_ids, wanted)
+        )
+    kept = kept[np.lexsort((rows[kept], images[kept], -scores[kept], classes[kept]))]
+    rows, images, classes, scores, incomplete = (each[kept] for each in (rows, images, classes, scores, incomplete))
+
+    sizes = {image['id']: (image.get('height', 0), image.get('width', 0)) for image in annotations['images']}
+    detected = (images * len(wanted) + classes, table.select(rows))
+    right, ignored, counts = _match_pairs(object_pairs, objects, detected, sizes, iou_type, max_detections)
+    ignored |= ~right & (incomplete | (table.boxes[rows, 2:].prod(axis=1) > _LARGEST_AREA))
+    return Matches(
+        rows, images, classes, scores, right, ignored, image_ids, wanted, object_images[counts], object_classes[counts]
+    )
+
+
+class AveragePrecisionResampler:
+    """Average precisions of a data set with each image counted a number of times, see ``evaluation.resampling``.
+
+    Copies of an image stand side by side: of detections of equal class and score, all copies of one come before those
+    of the next, by image and then by row. Without such equals within one image, the scores are those of the data set
+    with its images written out so often; with all weights 1 they are always the evaluator's.
+
+    Args:
+        make_matches: gives the matches; called once, by the first :meth:`scores`.
+        image_ids: (I,) ids of all images, in any order; ``weights`` follow them in ascending order, as
+            ``self.image_ids`` has them.
+        groups: (K,) bool for each group of classes.
+        names: what to return: the group and one of ``ap50, ap75, ap`` for each name.
+
+    Raises:
+        ValueError: a name of an unknown group or measure.
+    """
+
+    def __init__(
+        self,
+        make_matches: Callable[[], Matches],
+        image_ids: Sequence[int] | np.ndarray,
+        groups: Mapping[str, np.ndarray],
+        names: Mapping[str, tuple[str, str]],
+    ) -> None:
+        for name, (group, measure) in names.items():
+            if group not in groups or measure not in MEASURES:
+                raise ValueError(
+                    f'{name}: expected a group of {", ".join(groups)} and a measure of {", ".join(MEASURES)}, '
+                    f'got {group!r}, {measure!r}'
+                )
+        self.image_ids = np.unique(np.asarray(image_ids, dtype=np.int64))
+        self._make_matches, self._groups, self._names = make_matches, dict(groups), dict(names)
+        self._overlaps = sorted({overlap for _, measure in names.values() for overlap in MEASURES[measure]})
+
+    def scores(self, weights: np.ndarray) -> dict[str, float]:
+        """Return the scores with image i counted ``weights[i]`` times, (I,) int; NaN for a group without objects."""
+        precisions = dict(zip(self._overlaps, self._table.average_precisions(weights), strict=True))
+        by_class = {
+            measure: np.mean([precisions[overlap] for overlap in MEASURES[measure]], axis=0)
+            for measure in {measure for _, measure in self._names.values()}
+        }
+        return {name: _mean(by_class[measure][self._groups[group]]) for name, (group, measure) in self._names.items()}
+
+    @cached_property
+    def _table(self) -> 'RightDetections':
+        matches = self._make_matches()
+        if not np.array_equal(matches.image_ids, self.image_ids):
+            raise ValueError(f'{len(matches.image_ids)} images matched, {len(self.image_ids)} expected')
+        return RightDetections(matches, self._overlaps)
+
+
+class RightDetections:
+    """Weighted average precision: only right detections are looked at, the others are counted by a running sum.
+
+    Args:
+        matches: of the data set.
+        overlaps: the T positions among the ten overlaps.
+    """
+
+    def __init__(self, matches: Matches, overlaps: Sequence[int] = range(NUM_OVERLAPS)) -> None:
+        self._shape = len(overlaps), len(matches.category_ids)
+        self._object_images, self._object_classes = matches.object_images, matches.object_classes
+        right, ignored = matches.right[list(overlaps)], matches.ignored[list(overlaps)]  # (T, M)
+        last = np.zeros(self._shape[1], dtype=np.int64)  # what comes after the last right one of a class is dropped
+        of_class = np.flatnonzero(right.any(axis=0))
+        np.maximum.at(last, matches.classes[of_class], of_class + 1)
+        kept = (np.arange(len(matches.classes)) < last[matches.classes]) & ~ignored.all(axis=0)
+        right, ignored, classes = right[:, kept], ignored[:, kept], matches.classes[kept]
+        self._images = matches.images[kept].astype(np.intp)
+        class_starts = np.searchsorted(classes, np.arange(self._shape[1]))
+
+        overlap, self._places = np.nonzero(right)  # (E,), by overlap, then class, then rank
+        segments = overlap * self._shape[1] + classes[self._places]
+        self._right_images = self._images[self._places]
+        self._segments, self._starts, self._lengths = np.unique(segments, return_index=True, return_counts=True)  # (S,)
+        self._class_starts = class_starts[self._segments % self._shape[1]]
+        self._offsets = np.repeat(np.arange(len(self._segments), 0, -1) - 1.0, self._lengths)  # (E,)
+
+        width = len(classes)  # ignored at some overlaps, not at all: taken out of the running sum
+        ignored_overlap, ignored_place = np.nonzero(ignored)
+        self._ignored_images, keys = self._images[ignored_place], ignored_overlap * width + ignored_place
+        self._ignored_before = np.searchsorted(keys, overlap * width + self._places)  # (E,)
+        starts = self._segments // self._shape[1] * width + self._class_starts
+        self._ignored_at_start = np.searchsorted(keys, starts)  # (S,)
+
+    def average_precisions(self, weights: np.ndarray) -> np.ndarray:
+        """Return each class's average precision over 101 recalls with image i counted ``weights[i]`` times.
+
+        Returns:
+            (T, K) fractions; 0 for a class that was never found, NaN for one without objects in the draw.
+        """
+        weights = np.asarray(weights, dtype=np.int64)
+        num_objects = np.bincount(self._object_classes, weights[self._object_images], self._shape[1])  # (K,)
+        result = np.where(num_objects > 0, 0.0, np.nan)[None].repeat(self._shape[0], axis=0)  # (T, K)
+        if not len(self._segments):
+            return result
+        found = self._found(weights)
+        precision = found / np.maximum(self._counted(weights), 1)
+        recall = found / np.repeat(np.maximum(num_objects, 1)[self._segments % self._shape[1]], self._lengths)
+
+        nearest = np.rint(recall * 100).astype(np.intp)
+        reached = nearest + (_RECALLS[nearest] <= recall)  # (E,) how many of the 101 recalls
+        gained = np.diff(reached, prepend=0)
+        gained[self._starts] = reached[self._starts]
+        best_from_here = np.maximum.accumulate((precision + self._offsets)[::-1])[::-1] - self._offsets  # by segment
+        sums = np.add.reduceat(gained * best_from_here, self._starts) / len(_RECALLS)  # (S,)
+        known = num_objects[self._segments % self._shape[1]] > 0
+        result.reshape(-1)[self._segments[known]] = sums[known]
+        return result
+
+    def _found(self, weights: np.ndarray) -> np.ndarray:
+        """(E,) right detections of the class up to each, itself included."""
+        total = np.cumsum(weights[self._right_images])
+        before = np.concatenate([[0], total])[self._starts]
+        return total - np.repeat(before, self._lengths)
+
+    def _counted(self, weights: np.ndarray) -> np.ndarray:
+        """(E,) right and wrong detections of the class up to each, itself included."""
+        total, ignored = (_running_sum(weights[images]) for images in (self._images, self._ignored_images))
+        before = total[self._class_starts] - ignored[self._ignored_at_start]
+        return total[self._places + 1] - ignored[self._ignored_before] - np.repeat(before, self._lengths)
+
+
+def _as_table(
+    annotations: dict[str, Any], predictions: ResultTable | Sequence[dict[str, Any]], iou_type: str
+) -> ResultTable:
+    if isinstance(predictions, ResultTable):
+        return predictions
+    image_ids, category_ids = ([each['id'] for each in annotations[key]] for key in ('images', 'categories'))
+    validate_results(predictions, image_ids, category_ids, iou_type)
+    return ResultTable.from_entries(predictions)
+
+
+def _positions(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Where each value stands in ``ids`` (K,), which are in any order; -1 where it does not."""
+    if not len(ids):
+        return np.full(len(values), -1)
+    order = np.argsort(ids)
+    places = order[np.searchsorted(ids[order], values).clip(max=len(ids) - 1)]
+    return np.where(ids[places] == values, places, -1)
+
+
+def _best_of_each(pairs: np.ndarray, scores: np.ndarray, max_detections: int) -> np.ndarray:
+    """Indices of the best so many of each pair of an image and a class; of equal ones the earlier."""
+    order = np.lexsort((-scores, pairs))
+    pairs = pairs[order]
+    return order[np.arange(len(order)) - np.searchsorted(pairs, pairs) < max_detections]
+
+
+def _listed_pairs(
+    images: Sequence[dict[str, Any]], field: str, image_ids: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """Pairs of an image and a class that LVIS lists under a field of the image."""
+    listed = np.array([(each['id'], number) for each in images for number in each.get(field, ())], dtype=np.int64)
+    listed = listed.reshape(-1, 2)
+    classes = _positions(wanted, listed[:, 1])
+    return (np.searchsorted(image_ids, listed[:, 0]) * len(wanted) + classes)[classes >= 0]
+
+
+def _match_pairs(
+    object_pairs: np.ndarray,
+    objects: list[dict[str, Any]],
+    detected: tuple[np.ndarray, ResultTable],
+    sizes: Mapping[int, tuple[int, int]],
+    iou_type: str,
+    max_detections: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Match what is in a pair of an image and a class with objects; the evaluator sees each pair as an image.
+
+    Args:
+        object_pairs: (G,) pair of each object, crowds included.
+        objects: G annotations.
+        detected: (M,) pair of each detection, and the detections.
+        sizes: height and width of each image.
+        iou_type: ``'bbox'`` or ``'segm'``.
+        max_detections: of a pair, at most.
+
+    Returns:
+        (T, M) bool, right; (T, M) bool, ignored; (G,) bool, objects that count.
+    """
+    pairs, table = detected
+    right, ignored = np.zeros((2, NUM_OVERLAPS, len(pairs)), dtype=bool)
+    numbers, object_pairs = np.unique(object_pairs, return_inverse=True)
+    places = _positions(numbers, pairs)
+    tried = np.flatnonzero(places >= 0)
+    counts = np.array([not each.get('iscrowd', 0) and _area(each) <= _LARGEST_AREA for each in objects], dtype=bool)
+    if not len(tried):
+        return right, ignored, counts
+    ground_truth = _ground_truth(object_pairs, objects, sizes, iou_type)
+    tried_table = table.select(tried)
+    segmentations: Any = tried_table.segmentations if iou_type == 'segm' else None
+    columns = np.concatenate([np.nan_to_num(tried_table.boxes), tried_table.scores[:, None]], axis=1)
+    columns = np.column_stack([places[tried] + 1, columns, np.ones(len(tried))])  # (N, 7)
+    found = ground_truth.load_res(columns, segmentation=segmentations)
+    evaluation = COCOeval(ground_truth, found, iou_type)
+    evaluation.params.max_dets = [max_detections]
+    evaluation.params.area_rng, evaluation.params.area_rng_lbl = [[0.0, _LARGEST_AREA]], ['all']
+    evaluation.evaluate()
+    for pair in filter(None, evaluation.eval_imgs):
+        of_pair = tried[np.array(pair['dtIds'], dtype=np.int64) - 1]
+        on_ignored = np.array(pair['dtIgnore'], dtype=bool)
+        right[:, of_pair] = np.array(pair['dtMatched'], dtype=bool) & ~on_ignored
+        ignored[:, of_pair] = on_ignored
+    return right, ignored, counts
+
+
+def _ground_truth(
+    object_pairs: np.ndarray, objects: list[dict[str, Any]], sizes: Mapping[int, tuple[int, int]], iou_type: str
+) -> COCO:
+    """The objects in the evaluator's form, each pair an image, all of one category."""
+    segmentations = None
+    if iou_type == 'segm':
+        for each in objects:
+            if 'segmentation' not in each:
+                raise UserError(
+                    f"annotations: object {each.get('id')} has no 'segmentation', which iou_type segm needs"
+                )
+        segmentations = [each['segmentation'] for each in objects]
+    image_of_pair = dict(zip(object_pairs.tolist(), (each['image_id'] for each in objects), strict=True))
+    images = [
+        {'id': pair + 1, 'height': sizes[image_id][0], 'width': sizes[image_id][1]}
+        for pair, image_id in sorted(image_of_pair.items())
+    ]
+    boxes = np.array([each['bbox'] for each in objects], dtype=np.float64)
+    return COCO.from_arrays(
+        images,
+        [{'id': 1, 'name': 'object'}],
+        object_pairs + 1,
+        np.ones(len(objects), dtype=np.int64),
+        boxes,
+        area=np.array([_area(each) for each in objects], dtype=np.float64),
+        iscrowd=np.array([each.get('iscrowd', 0) for each in objects], dtype=np.int64),
+        segmentation=segmentations,
+    )
+
+
+def _area(entry: dict[str, Any]) -> float:
+    return entry.get('area', entry['bbox'][2] * entry['bbox'][3])
+
+
+def _running_sum(values: np.ndarray) -> np.ndarray:
+    """Sums of the first 0, 1, 2 ... values."""
+    return np.concatenate([[0], np.cumsum(values)])
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float('nan')
