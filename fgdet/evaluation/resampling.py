@@ -2,10 +2,10 @@
 
 Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 7, 1979: the percentile interval.
 
-Axis letters: I images, B resamples.
+Axis letters: I images, N items, B resamples.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -21,6 +21,43 @@ class Resampler(Protocol):
     def scores(self, weights: np.ndarray) -> dict[str, float]:
         """Return the scores with image i counted ``weights[i]`` times, (I,) int; all ones give the plain scores."""
         ...
+
+
+class MeanResampler:
+    """Scores that are means over items, such as the regions or captions of an image: those of one image stay together.
+
+    Args:
+        image_ids: (I,) ids of what is drawn; ``weights`` follow this order.
+        values: by the score's name, (N,) numbers or booleans, one an item; NaN for an item that does not count there.
+        item_images: (N,) the image's index in ``image_ids``, 0..I-1, of each item.
+
+    Raises:
+        ValueError: the lengths differ, or an index is out of range.
+    """
+
+    def __init__(
+        self, image_ids: Sequence[int] | np.ndarray, values: Mapping[str, np.ndarray], item_images: np.ndarray
+    ) -> None:
+        self.image_ids = np.asarray(image_ids)
+        images, num = np.asarray(item_images, dtype=np.int64), len(self.image_ids)
+        if len(images) and not 0 <= images.min() <= images.max() < num:
+            raise ValueError(f'item_images: expected indices in 0..{num - 1}, got {images.min()}..{images.max()}')
+        self._sums: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for name, given in values.items():
+            numbers = np.asarray(given, dtype=np.float64)
+            if numbers.shape != images.shape:
+                raise ValueError(f'{name}: expected {images.shape}, one value an item, got {numbers.shape}')
+            known = ~np.isnan(numbers)
+            counts = np.bincount(images[known], minlength=num)
+            self._sums[name] = np.bincount(images[known], numbers[known], num), counts
+
+    def scores(self, weights: np.ndarray) -> dict[str, float]:
+        """Return each mean with the items of image i counted ``weights[i]`` times; NaN where no item counts."""
+        found = {}
+        for name, (sums, counts) in self._sums.items():
+            total = weights @ counts
+            found[name] = float(weights @ sums / total) if total else float('nan')
+        return found
 
 
 class Interval(NamedTuple):

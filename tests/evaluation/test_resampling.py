@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fgdet.evaluation.resampling import image_weights, intervals, paired_differences
+from fgdet.evaluation.resampling import MeanResampler, image_weights, intervals, paired_differences
 from fgdet.utils.checks import UserError
 
 
@@ -47,3 +47,20 @@ def test_resampling__says_what_is_wrong():
         intervals(Mean([1]), resamples=1)
     with pytest.raises(UserError, match='different images'):
         paired_differences(Mean([1, 2]), Mean([1]))
+
+
+def test_mean_resampler__is_the_mean_of_items_written_out():
+    values = {'a': np.array([1.0, 0.0, 1.0, 1.0]), 'b': np.array([np.nan, 0.25, 0.5, np.nan])}
+    run = MeanResampler([10, 20, 30, 40], values, np.array([0, 2, 2, 3]))
+    assert run.scores(np.ones(4, dtype=np.int64)) == {'a': 0.75, 'b': 0.375}
+    assert run.scores(np.array([3, 1, 1, 0])) == {'a': 0.8, 'b': 0.375}  # a: 1 1 1 0 1
+    found = run.scores(np.array([1, 3, 0, 0]))
+    assert found['a'] == 1.0 and np.isnan(found['b'])
+
+
+def test_mean_resampler__bad_inputs():
+    with pytest.raises(ValueError, match='item_images'):
+        MeanResampler([1, 2], {'a': np.ones(1)}, np.array([2]))
+    with pytest.raises(ValueError, match='a: expected'):
+        MeanResampler([1, 2], {'a': np.ones(3)}, np.array([0, 1]))
+    assert np.isnan(MeanResampler([1], {'a': np.zeros(0)}, np.zeros(0)).scores(np.ones(1))['a'])
