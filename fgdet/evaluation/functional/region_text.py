@@ -6,40 +6,11 @@ wrong answer thus counts against the match, and so does a similarity that is no 
 Axes: Q queries, C candidates, B images, R regions, K classes, M regions with groups, T their texts, D embedding.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from fgdet.evaluation.functional.ranking import count_wrong_ahead, recall_at
+
 Array = np.ndarray
-#: Queries compared with all candidates at once: 1024 x 20,000 similarities are 80 MB.
-_QUERIES_AT_ONCE = 1024
-
-
-def count_wrong_ahead(queries: Array, candidates: Array, query_labels: Array, candidate_labels: Array) -> Array:
-    """How many candidates of another label each query likes at least as much as its best one of its own label.
-
-    Args:
-        queries: (Q, D), L2-normalised; Q may be 0.
-        candidates: (C, D), L2-normalised.
-        query_labels: (Q,) int.
-        candidate_labels: (C,) int; several candidates may share a label.
-
-    Returns:
-        (Q,) int: 0 where the right answer comes first. C where no candidate has the query's label.
-    """
-    ahead: list[Array] = [np.empty(0, np.int64)]
-    for start in range(0, len(queries), _QUERIES_AT_ONCE):
-        similarity = queries[start : start + _QUERIES_AT_ONCE] @ candidates.T  # (q, C)
-        right = query_labels[start : start + _QUERIES_AT_ONCE, None] == candidate_labels  # (q, C)
-        own = np.where(right, similarity, -np.inf).max(1, keepdims=True, initial=-np.inf)
-        count = (~(similarity < own) & ~right).sum(1)
-        ahead.append(np.where(right.any(1), count, len(candidates)))
-    return np.concatenate(ahead)
-
-
-def recall_at(wrong_ahead: Array, ks: Sequence[int]) -> list[float]:
-    """Share of queries with a right answer among the k best, for each k; from :func:`count_wrong_ahead`, Q above 0."""
-    return [float((wrong_ahead < k).mean()) for k in ks]
 
 
 def retrieval_ranks(image_features: Array, text_features: Array, text_labels: Array | None = None) -> dict[str, Array]:

@@ -13,12 +13,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from fgdet.evaluation.functional.region_text import (
-    count_wrong_ahead,
-    recall_at,
-    retrieval_ranks,
-    wins_over_negatives,
-)
+from fgdet.evaluation.functional.ranking import count_wrong_ahead, recall_at
+from fgdet.evaluation.functional.region_text import retrieval_ranks, wins_over_negatives
 from fgdet.registry import METRICS
 
 Array = np.ndarray

@@ -3,12 +3,9 @@
 import numpy as np
 import pytest
 
-from fgdet.evaluation.functional import region_text
 from fgdet.evaluation.functional.region_text import (
     classification_accuracy,
-    count_wrong_ahead,
     hard_negative_accuracy,
-    recall_at,
     retrieval_recall,
     wins_over_negatives,
 )
@@ -45,39 +42,6 @@ def test_hard_negative_accuracy__groups_of_unequal_size():
 
 def test_hard_negative_accuracy__a_tie_is_no_success():
     assert hard_negative_accuracy(np.array([[1.0, 0.0]]), np.array([[0.5, 0.1], [0.5, 0.9]]), np.array([2])) == 0.0
-
-
-def naive_wrong_ahead(queries, candidates, query_labels, candidate_labels):
-    """One query and one candidate at a time."""
-    counts = []
-    for query, label in zip(queries, query_labels, strict=True):
-        own = [query @ c for c, other in zip(candidates, candidate_labels, strict=True) if other == label]
-        wrong = [query @ c for c, other in zip(candidates, candidate_labels, strict=True) if other != label]
-        counts.append(sum(score >= max(own) for score in wrong) if own else len(candidates))
-    return counts
-
-
-@pytest.mark.parametrize('at_once', [1, 3, 100])
-def test_count_wrong_ahead__equals_a_naive_loop_with_equal_labels_ties_and_unknown_ones(monkeypatch, at_once):
-    monkeypatch.setattr(region_text, '_QUERIES_AT_ONCE', at_once)
-    rng = np.random.default_rng(0)
-    # Small whole numbers: many exact ties, and no rounding that could depend on the size of a product.
-    queries, candidates = rng.integers(-2, 3, (17, 3)).astype(float), rng.integers(-2, 3, (11, 3)).astype(float)
-    labels, others = rng.integers(0, 6, 17), rng.integers(0, 5, 11)
-    counts = count_wrong_ahead(queries, candidates, labels, others)
-    assert counts.tolist() == naive_wrong_ahead(queries, candidates, labels, others)
-    assert recall_at(counts, [1, 5]) == [np.mean(counts == 0), np.mean(counts <= 4)]
-
-
-def test_count_wrong_ahead__no_number_is_no_match():
-    bad = np.full((2, 2), np.nan)
-    labels = np.arange(2)
-    assert count_wrong_ahead(bad, np.eye(2), labels, labels).tolist() == [1, 1]
-    assert count_wrong_ahead(np.eye(2), bad, labels, labels).tolist() == [1, 1]
-
-
-def test_count_wrong_ahead__no_queries():
-    assert len(count_wrong_ahead(np.empty((0, 2)), np.eye(2), np.empty(0, int), np.arange(2))) == 0
 
 
 def test_retrieval_recall__equal_texts_are_one_answer():
