@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fgdet.evaluation.run_lengths import RunLengths
+
 
 @dataclass(eq=False)
 class ResultTable:
@@ -22,7 +24,8 @@ class ResultTable:
         boxes: (N, 4) float64, x, y, width, height in pixels of the original image; rows of NaN where a result of masks
             came without a box.
         scores: (N,) float64.
-        segmentations: N compressed run lengths ``{'size': [H, W], 'counts': text}``, or None for boxes alone.
+        segmentations: N compressed run lengths ``{'size': [H, W], 'counts': text}``, None for a detection without;
+            :class:`~fgdet.evaluation.run_lengths.RunLengths` where they come from a file; or None for boxes alone.
 
     Raises:
         ValueError: the columns differ in length or shape.
@@ -32,7 +35,7 @@ class ResultTable:
     category_ids: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
-    segmentations: Sequence[Mapping[str, Any]] | None = None
+    segmentations: Sequence[Mapping[str, Any] | None] | None = None
 
     def __post_init__(self) -> None:
         num = len(self.image_ids)
@@ -53,8 +56,14 @@ class ResultTable:
             self.category_ids[rows],
             self.boxes[rows],
             self.scores[rows],
-            None if self.segmentations is None else [self.segmentations[row] for row in rows],
+            self._segmentations_of(rows),
         )
+
+    def _segmentations_of(self, rows: np.ndarray) -> Sequence[Mapping[str, Any] | None] | None:
+        masks = self.segmentations
+        if isinstance(masks, RunLengths):
+            return masks.take(rows)
+        return None if masks is None else [masks[row] for row in rows]
 
     @classmethod
     def from_entries(cls, entries: Iterable[Mapping[str, Any]]) -> 'ResultTable':
@@ -81,6 +90,7 @@ class ResultTable:
             if not np.isnan(box[0]):
                 entry['bbox'] = box.tolist()
             entry['score'] = score
-            if self.segmentations is not None:
-                entry['segmentation'] = self.segmentations[row]
+            segmentation = None if self.segmentations is None else self.segmentations[row]
+            if segmentation is not None:
+                entry['segmentation'] = segmentation
             yield entry

@@ -1,14 +1,23 @@
 """COCO annotation files and COCO result lists: reading them, and saying what is wrong with them."""
 
-import math
+import gzip
+import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from fgdet.utils.checks import UserError
+import numpy as np
+
+from fgdet.evaluation.result_columns import ResultColumns
+from fgdet.evaluation.result_entries import is_box, is_id, is_run_length, problem_of_run
+from fgdet.evaluation.result_reading import add_entries, read_result_list
+from fgdet.evaluation.result_table import ResultTable
+from fgdet.evaluation.run_lengths import RunLengths
+from fgdet.utils.checks import UserError, existing_file
 from fgdet.utils.files import read_json
 
 IOU_TYPES = ('bbox', 'segm')
+_SHAPE_FIELDS = {'bbox': 'bbox', 'segm': 'segmentation'}
 
 _ANNOTATION_KEYS = {'images': ('id',), 'categories': ('id', 'name'), 'annotations': ('image_id', 'category_id', 'bbox')}
 
@@ -31,7 +40,7 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
             missing = [field for field in fields if not isinstance(entry, dict) or field not in entry]
             if missing:
                 raise UserError(f'{where}: {key}[{position}] has no {missing[0]!r}')
-            if key == 'annotations' and not _is_box(entry['bbox']):
+            if key == 'annotations' and not is_box(entry['bbox']):
                 raise UserError(
                     f'{where}: annotations[{position}].bbox: expected four finite numbers x, y, width >= 0, '
                     f'height >= 0, got {entry["bbox"]!r}'
@@ -39,19 +48,61 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
     return annotations
 
 
-def load_results(path: str | Path) -> list[dict[str, Any]]:
-    """Read a COCO result list: ``[{"image_id", "category_id", "bbox" [x, y, width, height], "score"}, ...]``.
+def load_results(path: str | Path) -> ResultTable:
+    """Read predictions of any size in the memory that their columns take.
 
-    The entries are checked by :func:`validate_results`, once the annotations they belong to are known.
+    Args:
+        path: a COCO result list ``[{"image_id", "category_id", "bbox" [x, y, width, height], "score"}, ...]``, each
+            entry with ``bbox``, ``segmentation`` or both; one entry a line will do, and so will a file packed by gzip
+            whose name ends in ``.gz``.
+
+    Returns:
+        The detections in the order of the file. Fields are checked, ids are not: :func:`as_table` does that, once the
+        annotations are known.
 
     Raises:
-        UserError: no such file, not JSON or not a list.
+        UserError: no such file, not JSON, not a list, or an entry is malformed; the message has its position.
     """
-    results = read_json(path, 'prediction file')
-    if not isinstance(results, list):
-        hint = ' (an annotation file?)' if isinstance(results, dict) and 'annotations' in results else ''
-        raise UserError(f'prediction file {path}: expected a COCO result list, got a {type(results).__name__}{hint}')
-    return results
+    path = existing_file(path, 'prediction file')
+    where = f'prediction file {path}'
+    columns = ResultColumns()
+    try:
+        with path.open('rb') as stored:
+            file = gzip.GzipFile(fileobj=stored) if path.suffix == '.gz' else stored
+            read_result_list(file, columns, where)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f'{where}: not a whole gzip file ({error})') from error
+    return columns.table()
+
+
+def as_table(
+    predictions: ResultTable | Sequence[Any],
+    image_ids: Collection[int],
+    category_ids: Collection[int],
+    iou_type: str = 'bbox',
+    where: str = 'predictions',
+) -> ResultTable:
+    """Return checked predictions as columns; a table comes back as it is.
+
+    Args:
+        predictions: a table or the entries of a COCO result list.
+        image_ids: the ids that a prediction may name.
+        category_ids: the same for categories.
+        iou_type: ``'bbox'`` needs a box of every prediction, ``'segm'`` a segmentation.
+        where: how an error names the predictions.
+
+    Raises:
+        UserError: the first prediction that misses a field, has a wrong value or names an unknown id.
+    """
+    check_iou_type(iou_type)
+    if isinstance(predictions, ResultTable):
+        _validate_table(predictions, image_ids, category_ids, iou_type, where)
+        return predictions
+    validate_results(predictions, image_ids, category_ids, iou_type, where)
+    kept = ('image_id', 'category_id', 'score', 'bbox' if iou_type == 'bbox' else 'segmentation')
+    columns = ResultColumns()
+    add_entries(columns, [{field: entry[field] for field in kept} for entry in predictions])
+    return columns.table()
 
 
 def validate_results(
@@ -63,21 +114,15 @@ def validate_results(
 ) -> None:
     """Check every entry of a COCO result list; an empty list is fine.
 
-    Args:
-        results: the entries.
-        image_ids: the ids that an entry may name.
-        category_ids: the same for categories.
-        iou_type: ``'bbox'`` needs a box in every entry, ``'segm'`` a segmentation.
-        where: how an error names the list.
+    The arguments are those of :func:`as_table`.
 
     Raises:
         UserError: the first entry that misses a field, has a wrong value or names an unknown id.
     """
     check_iou_type(iou_type)
     known_images, known_categories = set(image_ids), set(category_ids)
-    shape_field = 'bbox' if iou_type == 'bbox' else 'segmentation'
     for position, entry in enumerate(results):
-        problem = _problem(entry, known_images, known_categories, shape_field)
+        problem = problem_of_run(entry, known_images, known_categories, _SHAPE_FIELDS[iou_type])
         if problem:
             raise UserError(f'{where}[{position}]: {problem}')
 
@@ -88,38 +133,23 @@ def check_iou_type(iou_type: str) -> None:
         raise UserError(f'iou_type: expected one of {", ".join(IOU_TYPES)}, got {iou_type!r}')
 
 
-def _problem(entry: Any, known_images: set[int], known_categories: set[int], shape_field: str) -> str | None:
-    """Return what is wrong with one entry, or None."""
-    if not isinstance(entry, dict):
-        return f'expected a dict, got {entry!r}'
-    for field in ('image_id', 'category_id', 'score', shape_field):
-        if field not in entry:
-            return f'no {field!r}; a COCO result has image_id, category_id, {shape_field}, score'
-    if not _is_id(entry['image_id']) or entry['image_id'] not in known_images:
-        return f'image_id {entry["image_id"]!r} is not among the {len(known_images)} images of the annotations'
-    if not _is_id(entry['category_id']) or entry['category_id'] not in known_categories:
-        return f'category_id {entry["category_id"]!r} is not among the {len(known_categories)} categories'
-    if not _is_number(entry['score']):
-        return f'score: expected a finite number, got {entry["score"]!r}'
-    if shape_field == 'bbox' and not _is_box(entry['bbox']):
-        return f'bbox: expected four finite numbers x, y, width >= 0, height >= 0, got {entry["bbox"]!r}'
-    if shape_field == 'segmentation' and not _is_run_length(entry['segmentation']):
-        return "segmentation: expected compressed run lengths {'size': [H, W], 'counts': text}"
-    return None
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_box(value: Any) -> bool:
-    is_four = isinstance(value, list | tuple) and len(value) == 4 and all(map(_is_number, value))
-    return is_four and value[2] >= 0 and value[3] >= 0
-
-
-def _is_run_length(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get('counts'), str | bytes) and len(value.get('size', ())) == 2
+def _validate_table(
+    table: ResultTable, image_ids: Collection[int], category_ids: Collection[int], iou_type: str, where: str
+) -> None:
+    """Find the first wrong row with whole columns, and have its entry say what is wrong."""
+    good = np.isfinite(table.scores)
+    for column, known in ((table.image_ids, image_ids), (table.category_ids, category_ids)):
+        good &= np.isin(column, np.array([number for number in known if is_id(number)], dtype=np.int64))
+    if iou_type == 'bbox':
+        good &= np.isfinite(table.boxes).all(axis=1) & (table.boxes[:, 2:] >= 0).all(axis=1)
+    elif isinstance(table.segmentations, RunLengths):
+        good &= table.segmentations.sizes[:, 0] >= 0
+    else:
+        masks: Sequence[Any] = table.segmentations or [None] * len(table)
+        good &= np.fromiter((is_run_length(mask) for mask in masks), dtype=bool, count=len(table))
+    if good.all():
+        return
+    position = int(good.argmin())
+    entry = next(iter(table.select(np.array([position])).to_entries()))
+    problem = problem_of_run(entry, set(image_ids), set(category_ids), _SHAPE_FIELDS[iou_type])
+    raise UserError(f'{where}[{position}]: {problem}')

@@ -1,8 +1,13 @@
+import gzip
 import json
+import random
 
+import numpy as np
 import pytest
 
-from fgdet.evaluation.results import load_annotations, load_results, validate_results
+from fgdet.evaluation import result_reading
+from fgdet.evaluation.result_table import ResultTable
+from fgdet.evaluation.results import as_table, load_annotations, load_results, validate_results
 from fgdet.utils.checks import UserError
 
 GOOD = {'image_id': 5, 'category_id': 2, 'bbox': [0, 0, 3.5, 4], 'score': 0.5}
@@ -53,16 +58,146 @@ def test_validate__other_mistakes():
         validate_results([], [], [], 'keypoints')
 
 
-def test_load_results__refuses_what_is_no_list(tmp_path):
+def _entries(num, seed=0):
+    """Boxes with all digits of a float64, some with masks, some with masks alone."""
+    generator = random.Random(seed)
+    for index in range(num):
+        entry = {'image_id': generator.randrange(-5, 2**40), 'category_id': index % 7}
+        entry |= {'bbox': [generator.gauss(0, 1e3) for _ in 'xy'] + [generator.random() for _ in 'wh']}
+        entry['score'] = generator.choice([generator.random(), 1e-300, 0, 1])
+        if index % 3:
+            entry['segmentation'] = {'size': [480, 640], 'counts': '0' * generator.randrange(9) + '[`o?'}
+        if index % 3 == 2:
+            del entry['bbox']
+        yield entry
+
+
+_WRITERS = {
+    'one line': json.dumps,
+    'no space': lambda entries: json.dumps(entries, separators=(',', ':')),
+    'indented': lambda entries: '\ufeff\n' + json.dumps(entries, indent=3) + '\n\n',
+    'an entry a line': lambda entries: '\n'.join(map(json.dumps, entries)),
+    'fields that nobody knows': lambda entries: json.dumps(
+        [{'a': '}, {', 'b': [{'c': 1}, {'c': {}}], 'd': '\u20ac' * 50, **entry} for entry in entries],
+        ensure_ascii=False,
+    ),
+}
+
+
+@pytest.mark.parametrize('writer', _WRITERS)
+@pytest.mark.parametrize('block', [1 << 22, 700, 90])
+def test_load_results__every_digit_of_any_layout_wherever_a_block_ends(tmp_path, monkeypatch, writer, block):
+    monkeypatch.setattr(result_reading, '_BLOCK', block)
+    entries = list(_entries(50))
+    text = _WRITERS[writer](entries).encode()
+    (tmp_path / 'p.json').write_bytes(text)
+    (tmp_path / 'p.json.gz').write_bytes(gzip.compress(text))
+    for name in ('p.json', 'p.json.gz'):
+        assert list(load_results(tmp_path / name).to_entries()) == entries
+
+
+def test_load_results__nothing_found(tmp_path):
     path = tmp_path / 'p.json'
-    path.write_text('{"annotations": []}')
-    with pytest.raises(UserError, match=r'expected a COCO result list, got a dict \(an annotation file\?\)'):
+    path.write_text(' [ ]\n')
+    table = load_results(path)
+    assert len(table) == 0 and table.boxes.shape == (0, 4)
+    assert as_table(table, [], []) is table
+
+
+@pytest.mark.parametrize('layout', ['list', 'lines'])
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'image_id': '5'}, "image_id: expected an int, got '5'"),
+        ({'image_id': True}, 'image_id: expected an int, got True'),
+        ({'image_id': 5.0}, 'image_id: expected an int, got 5.0'),
+        ({'category_id': 2**70}, 'category_id: expected an int, got 118'),
+        ({'score': '0.5'}, "score: expected a finite number, got '0.5'"),
+        ({'score': float('nan')}, 'score: expected a finite number, got nan'),
+        ({'bbox': [0, 0, -1, 3]}, r'bbox: expected four .*got \[0, 0, -1, 3\]'),
+        ({'bbox': [0, 0, 1, float('inf')]}, 'bbox: expected four'),
+        ({'bbox': None}, 'bbox: expected four .*got None'),
+        ({'segmentation': [[0, 0, 1, 1]]}, 'segmentation: expected compressed run lengths'),
+        ({'segmentation': {'size': [-1, 4], 'counts': '04'}}, 'segmentation: expected compressed'),
+        ({'segmentation': {'size': [4, 4], 'counts': '\u20ac'}}, 'segmentation: expected compressed'),
+    ],
+)
+def test_load_results__names_the_entry_and_the_value(tmp_path, monkeypatch, layout, changes, message):
+    monkeypatch.setattr(result_reading, '_BLOCK', 300)
+    path = tmp_path / 'p.json'
+    entries = [GOOD] * 20 + [GOOD | changes] + [GOOD] * 20
+    path.write_text(json.dumps(entries) if layout == 'list' else '\n'.join(map(json.dumps, entries)))
+    with pytest.raises(UserError, match=r'prediction file .*p\.json, predictions\[20\]: ' + message):
         load_results(path)
-    path.write_text('nonsense')
-    with pytest.raises(UserError, match='not JSON'):
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{"annotations": []}', r'expected a COCO result list, got a dict \(an annotation file\?\)'),
+        ('{"info": {}, "images": [', r'expected a COCO result list, got a dict \(an annotation file\?\)'),
+        ('{"scores": 1}', 'expected a COCO result list, got a dict'),
+        ('"text"', 'expected a COCO result list, got a str'),
+        ('nonsense', 'not JSON'),
+        ('', 'not JSON .the file is empty'),
+        (json.dumps([GOOD] * 9)[:-30], r'not JSON \(.* in predictions\[8\]\); is the file complete'),
+        (json.dumps([GOOD] * 9)[:-1], r'not JSON \(the file ends after predictions\[8\]\)'),
+        (json.dumps([GOOD] * 9)[:-1] + ', ]', r'not JSON \(Expecting value in predictions\[9\]'),
+        (json.dumps([GOOD] * 9).replace('}, {', '} {'), r"not JSON \(expected ',' or '\]' after predictions\[0\]"),
+        (json.dumps([GOOD] * 9) + '[]', 'not JSON .more text after the end'),
+        (json.dumps([GOOD, 3]), r'predictions\[1\]: expected a dict, got 3'),
+        (json.dumps([GOOD, {}]), r"predictions\[1\]: no 'image_id'"),
+        (json.dumps([GOOD, {**GOOD, 'image_id': 'Y'}]).encode().replace(b'Y', b'\xff'), r'not UTF-8 text'),
+    ],
+)
+def test_load_results__refuses_other_files(tmp_path, text, message):
+    path = tmp_path / 'p.json'
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=message) as caught:
         load_results(path)
+    assert str(path) in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_load_results__no_file_and_half_a_packed_one(tmp_path):
     with pytest.raises(UserError, match='no such file'):
         load_results(tmp_path / 'none.json')
+    path = tmp_path / 'p.json.gz'
+    path.write_bytes(gzip.compress(json.dumps([GOOD] * 99).encode())[:-9])
+    with pytest.raises(UserError, match='not a whole gzip file'):
+        load_results(path)
+
+
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+def test_as_table__columns_and_entries_are_judged_alike(iou_type):
+    good = GOOD | {'segmentation': RUN_LENGTH}
+    for changes in ({}, {'image_id': 6}, {'category_id': 3}, {'score': float('inf')}, {'bbox': [1.0, 1.0, 1.0, -1.0]}):
+        entries = [good, good | changes, good]
+        outcomes = []
+        for given in (entries, ResultTable.from_entries(entries)):
+            try:
+                outcomes.append([list(row) for row in zip(*_columns(as_table(given, [5], [2], iou_type)), strict=True)])
+            except UserError as error:
+                outcomes.append(str(error))
+        assert outcomes[0] == outcomes[1]
+        passes = not changes or ('bbox' in changes and iou_type == 'segm')
+        assert isinstance(outcomes[0], list) == passes
+
+
+def test_as_table__what_a_table_lacks(tmp_path):
+    path = tmp_path / 'p.json'
+    path.write_text(json.dumps([GOOD, {**GOOD, 'segmentation': RUN_LENGTH}]))
+    with pytest.raises(UserError, match=r"p\[0\]: no 'segmentation'"):
+        as_table(load_results(path), [5], [2], 'segm', where='p')
+    boxless = {key: value for key, value in GOOD.items() if key != 'bbox'} | {'segmentation': RUN_LENGTH}
+    path.write_text(json.dumps([boxless]))
+    assert len(as_table(load_results(path), [5], [2], 'segm')) == 1
+    with pytest.raises(UserError, match=r"predictions\[0\]: no 'bbox'"):
+        as_table(load_results(path), [5], [2])
+    assert as_table(load_results(path), [5], [2], 'segm').select(np.array([0, 0])).segmentations[1] == RUN_LENGTH
+
+
+def _columns(table):
+    return table.image_ids.tolist(), table.category_ids.tolist(), table.scores.tolist()
 
 
 @pytest.mark.parametrize(
