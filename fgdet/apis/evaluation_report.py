@@ -1,18 +1,23 @@
 """What people see of an evaluation: lines for a terminal, a page; with intervals where they are asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from fgdet.apis.image_reading import load_image
 from fgdet.evaluation.class_scores import ordered, score_names
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.resampling import Resampler, intervals
 from fgdet.utils.checks import UserError
 from fgdet.visualization.evaluation_report import write_evaluation_page
+from fgdet.visualization.mistake_picture import draw_mistake
 from fgdet.visualization.score_text import score_text
 from fgdet.visualization.text_table import text_table, text_width
 
+#: How many pictures a page shows of wrong detections and of missed objects.
+NUM_MISTAKES, NUM_MISSED = 36, 12
 #: Called with the share done, 0 to 1.
 Report = Callable[[float], None]
 
@@ -96,11 +101,51 @@ def write_page(path: str | Path, evaluation: Evaluation, images: str | Path | No
     Raises:
         UserError: no such folder.
     """
-    check_images_folder(images)
-    write_evaluation_page(path, evaluation)
+    folder = _images_folder(images)
+    if evaluation.add_details:
+        evaluation.add_details()
+    crops, note = mistake_crops(evaluation.mistakes, folder)
+    write_evaluation_page(path, evaluation, crops, note)
 
 
-def check_images_folder(images: str | Path | None) -> Path | None:
+def mistake_crops(mistakes: Sequence[Mapping[str, Any]], folder: Path | None) -> tuple[dict[int, np.ndarray], str]:
+    """Pictures of the first mistakes and of the first missed objects, and a line on images that could not be read.
+
+    Args:
+        mistakes: of an evaluation.
+        folder: of the images, looked for under ``file_name`` and the last part of it; None: no pictures.
+
+    Returns:
+        (h, w, 3) uint8 RGB by position in ``mistakes``, and the line, empty where all is well.
+    """
+    if folder is None:
+        return {}, 'No pictures: give the folder of the images with --images.' if mistakes else ''
+    is_missed = [each['kind'] == 'missed' for each in mistakes]
+    chosen = np.flatnonzero(~np.array(is_missed, dtype=bool))[:NUM_MISTAKES].tolist()
+    chosen += np.flatnonzero(is_missed)[:NUM_MISSED].tolist()
+    crops: dict[int, np.ndarray] = {}
+    problems = []
+    for index in chosen:
+        mistake = mistakes[index]
+        try:
+            image = load_image(_image_path(folder, mistake))
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        missed = mistake['kind'] == 'missed'
+        truth = mistake['bbox'] if missed else mistake.get('truth_bbox')
+        crops[index] = draw_mistake(image, None if missed else mistake['bbox'], truth)
+    return crops, f'{len(problems)} of {len(chosen)} pictures are missing: {problems[0]}' if problems else ''
+
+
+def _image_path(folder: Path, mistake: Mapping[str, Any]) -> Path:
+    """The file in the folder or below it; COCO's name of an image where the annotations have none."""
+    name = str(mistake.get('file_name') or f'{mistake["image_id"]:012d}.jpg')
+    below = folder / name
+    return below if below.is_file() else folder / Path(name).name
+
+
+def _images_folder(images: str | Path | None) -> Path | None:
     """Return the folder of the images.
 
     Raises:

@@ -72,7 +72,7 @@ def show(
     if json_file:
         write_json(json_file, evaluation.to_json())
     if html_file:
-        evaluation_report.write_page(html_file, evaluation, images)
+        evaluation_report.write_page(html_file, evaluation, images or evaluation.inputs.get('images'))
     width = shutil.get_terminal_size((120, 24)).columns
     click.echo(evaluation.protocol)
     header, *rows = evaluation_report.score_lines(evaluation, width)

@@ -1,5 +1,6 @@
 """What an evaluation gives: the scores, how they were made, and what a report shows beside them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ class Evaluation:
             predicted, ``truth`` and ``kind`` (``wrong class``, ``poor overlap``, ``duplicate``, ``background``).
         resampler: gives the scores of other draws of the images; None where that has no meaning.
         intervals: of the scores, where they were asked for.
+        add_details: adds to ``classes``, ``curves`` and ``mistakes`` what a page shows and the scores do not need.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Evaluation:
     mistakes: list[dict[str, Any]] = field(default_factory=list)
     resampler: Resampler | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
+    add_details: Callable[[], None] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` writes: the scores at the top level, then how they were made."""

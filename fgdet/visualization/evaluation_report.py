@@ -72,14 +72,17 @@ def _score_blocks(evaluation: Evaluation) -> list[Block]:
 def _curve_blocks(evaluation: Evaluation) -> list[Block]:
     """Groups in one plot, classes in another."""
     groups = {str(row.get('group')) for row in evaluation.classes} | {'all', *evaluation.columns}
-    captions = {True: 'Mean over the classes, at an overlap of 0.5.', False: 'Single classes, at an overlap of 0.5.'}
+    captions = {
+        True: 'Mean over the classes, at an overlap of 0.5.',
+        False: 'The lowest classes above 0, with their numbers of objects.',
+    }
     blocks: list[Block] = []
     for is_group, caption in captions.items():
         curves = {
             name: (_RECALLS, np.asarray(y)) for name, y in evaluation.curves.items() if (name in groups) == is_group
         }
         if curves:
-            blocks.append(LinePlot(curves, x_label='recall', y_label='precision', caption=caption))
+            blocks.append(LinePlot(curves, 'recall', 'precision', caption, y_range=(0.0, 1.02)))
     return blocks
 
 
@@ -100,7 +103,7 @@ def _class_blocks(classes: Sequence[ClassRow]) -> list[Block]:
     table = [_class_cells(row, names) for row in sorted(classes, key=lambda row: str(row['name']))]
     return [
         text,
-        LinePlot(curves, x_label='classes, the best first', y_label=f'{main}, percent', caption=f'{main} by class.'),
+        LinePlot(curves, 'classes, the best first', f'{main}, percent', f'{main} by class.', y_range=(0, 102)),
         Bars(bars, f'{main} of the {len(bars)} lowest classes, with their numbers of objects.'),
         Table(table, right=list(table[0]), summary=f'All {len(table)} classes'),
     ]
@@ -126,12 +129,12 @@ def _mistake_blocks(mistakes: Sequence[Mapping[str, Any]], crops: Mapping[int, n
         return []
     counts = Counter(str(each['kind']) for each in mistakes)
     rows = [
-        {'kind': kind, 'shown': counts.pop(kind), 'meaning': text} for kind, text in _KINDS.items() if kind in counts
+        {'kind': kind, 'count': counts.pop(kind), 'meaning': text} for kind, text in _KINDS.items() if kind in counts
     ]
-    rows += [{'kind': kind, 'shown': count, 'meaning': ''} for kind, count in counts.items()]
+    rows += [{'kind': kind, 'count': count, 'meaning': ''} for kind, count in counts.items()]
     blocks: list[Block] = [
-        'The most confident wrong detections, and the largest objects that were missed. Red: detected; green: the '
-        'object that it was judged by.',
+        f'The {sum(each["kind"] != "missed" for each in mistakes)} most confident detections that are wrong at an '
+        'overlap of 0.5, and the largest objects that were missed. Red: detected; green: the object it is judged by.',
         Table(rows),
     ]
     if note:

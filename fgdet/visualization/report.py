@@ -111,6 +111,7 @@ class LinePlot:
         y_label: text beside the axis.
         caption: text below the plot.
         log_y: logarithmic y axis, for positive values.
+        y_range: ends of the y axis; None: what the curves need.
     """
 
     curves: Mapping[str, tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]]
@@ -118,6 +119,7 @@ class LinePlot:
     y_label: str = ''
     caption: str = ''
     log_y: bool = False
+    y_range: tuple[float, float] | None = None
 
 
 Block = str | Table | Bars | Figure | LinePlot
@@ -268,6 +270,8 @@ def _plot(plot: LinePlot) -> MatplotlibFigure:
         axes.set_xlabel(plot.x_label)
         axes.set_ylabel(plot.y_label)
         axes.set_yscale('log' if plot.log_y else 'linear')
+        if plot.y_range:
+            axes.set_ylim(*plot.y_range)
         axes.grid(alpha=0.25)
         if plot.curves:
             axes.legend(axes.get_lines(), [_plain(name) for name in plot.curves], frameon=False)
