@@ -5,8 +5,10 @@ import math
 import os
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fgdet.utils.checks import UserError, existing_file
 
@@ -68,30 +70,40 @@ def read_json(path: str | Path, what: str) -> Any:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file in one step: a reader sees the old file or the whole new one. Missing folders are made.
+    """Write a file in one step, as :func:`whole_file` does."""
+    with whole_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
+    """Write a file part by part: a reader sees the old file or the whole new one. Missing folders are made.
 
     A link stays, and what it leads to is written. A device or a pipe, such as ``/dev/stdout``, is written into and
     never replaced: root would take it away from everyone.
+
+    Yields:
+        What to write to. Where the block raises, nothing is under the name that was not there before.
 
     Raises:
         OSError: the file cannot be written, for example as the disk is full; the error names it.
     """
     path = Path(path)
     try:
-        if path.is_file() or path.is_dir() or not path.exists():
-            _write_whole(Path(os.path.realpath(path)), data)
-        else:
-            path.write_bytes(data)
+        is_special = path.exists() and not path.is_file() and not path.is_dir()
+        with path.open('wb') if is_special else _replacing(Path(os.path.realpath(path))) as file:
+            yield file
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
     try:
         with os.fdopen(descriptor, 'wb') as file:
-            file.write(data)
+            yield file
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
