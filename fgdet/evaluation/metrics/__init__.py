@@ -4,5 +4,7 @@ from fgdet.evaluation.metrics.coco_form_metric import CocoFormMetric
 from fgdet.evaluation.metrics.ov_coco_metric import OVCocoMetric
 from fgdet.evaluation.metrics.ov_lvis_metric import OVLvisMetric
 from fgdet.evaluation.metrics.region_text_metric import RegionTextMetric
+from fgdet.evaluation.metrics.retrieval_metric import RetrievalMetric
+from fgdet.evaluation.metrics.zero_shot_metric import ZeroShotMetric
 
-__all__ = ['CocoFormMetric', 'OVCocoMetric', 'OVLvisMetric', 'RegionTextMetric']
+__all__ = ['CocoFormMetric', 'OVCocoMetric', 'OVLvisMetric', 'RegionTextMetric', 'RetrievalMetric', 'ZeroShotMetric']
