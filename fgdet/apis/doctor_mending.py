@@ -18,7 +18,7 @@ PINS = {
     'mmcv': 'onedl-mmcv==2.3.6',
     'mmdet': 'onedl-mmdetection==3.5.1',
     'pycocotools': 'pycocotools==2.0.11',
-    'faster_coco_eval': 'faster-coco-eval==1.8.0',
+    'hotcoco': 'hotcoco==1.3.0',
     'safetensors': 'safetensors==0.8.0',
     'tokenizers': 'tokenizers==0.23.3',
     'ftfy': 'ftfy==6.3.1',
@@ -43,7 +43,7 @@ ORIGINALS = {
 }
 MM_MODULES = ('mmengine', 'mmcv', 'mmcv.ops', 'mmdet')
 # Scores of COCO and LVIS, plots, curves and downloads; everything else works without.
-OPTIONAL = ('faster_coco_eval', 'matplotlib', 'tensorboard', 'huggingface_hub')
+OPTIONAL = ('hotcoco', 'matplotlib', 'tensorboard', 'huggingface_hub')
 MINIMUM_DRIVERS = {'12': '525', '13': '580'}  # NVIDIA driver by CUDA major version of the torch build, on Linux
 
 

@@ -36,7 +36,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     'mmcv.ops': (*_CORE, 'mmengine', 'mmcv'),
     'mmdet': (*_MM, 'pycocotools', 'matplotlib'),
     'pycocotools': ('numpy',),
-    'faster_coco_eval': ('numpy', 'cv2'),
+    'hotcoco': ('numpy',),
     'safetensors': (),
     'tokenizers': (),
     'ftfy': (),
@@ -48,7 +48,6 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 DISTRIBUTIONS = {
     'cv2': 'opencv-python',
-    'faster_coco_eval': 'faster-coco-eval',
     'mmcv': 'onedl-mmcv',
     'mmdet': 'onedl-mmdetection',
     'mmengine': 'onedl-mmengine',

@@ -34,7 +34,7 @@ FAKES = {
     'mmdet/datasets.py': '',
     'mmdet/evaluation.py': '',
     'pycocotools': '',
-    'faster_coco_eval': '',
+    'hotcoco': '',
     'safetensors': '',
     'tokenizers': '',
     'ftfy': '',

@@ -7,22 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import COCO, COCOeval_faster
 
-from fgdet.evaluation.results import check_iou_type, validate_results
+from fgdet.evaluation.functional.coco_evaluator import AREAS, GroundTruth, measure
+from fgdet.evaluation.result_table import ResultTable
+from fgdet.evaluation.results import as_table
 from fgdet.structures.vocabulary import Vocabulary, ov_coco_vocabulary
 from fgdet.utils.checks import UserError
 
 #: COCO counts the 100 best detections of a class in an image.
 MAX_DETECTIONS = 100
 
-#: What a measurement over A ranges of area is of, in order: below 32 x 32 pixels, up to 96 x 96, above.
-AREAS = ('all', 'small', 'medium', 'large')
-
 
 def evaluate_ov_coco(
     annotations: dict[str, Any],
-    predictions: Sequence[dict[str, Any]],
+    predictions: ResultTable | Sequence[dict[str, Any]],
     vocabulary: Vocabulary | None = None,
     iou_type: str = 'bbox',
 ) -> dict[str, float]:
@@ -60,7 +58,7 @@ def evaluate_ov_coco(
 
 def class_average_precisions(
     annotations: dict[str, Any],
-    predictions: Sequence[dict[str, Any]],
+    predictions: ResultTable | Sequence[dict[str, Any]],
     category_ids: Sequence[int],
     iou_type: str = 'bbox',
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +82,7 @@ def class_average_precisions(
 
 def evaluate_coco(
     annotations: dict[str, Any],
-    predictions: Sequence[dict[str, Any]],
+    predictions: ResultTable | Sequence[dict[str, Any]],
     category_ids: Sequence[int],
     iou_type: str = 'bbox',
 ) -> dict[str, float]:
@@ -115,12 +113,11 @@ def average_precisions(precision: np.ndarray) -> dict[str, float]:
 
 def precision_and_recall(
     annotations: dict[str, Any],
-    predictions: Sequence[dict[str, Any]],
+    predictions: ResultTable | Sequence[dict[str, Any]],
     category_ids: Sequence[int],
     iou_type: str = 'bbox',
     max_detections: int = MAX_DETECTIONS,
     num_areas: int = len(AREAS),
-    lvis_style: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Match detections with ground truth at overlaps of 0.5, 0.55 ... 0.95.
 
@@ -131,8 +128,6 @@ def precision_and_recall(
         iou_type: ``'bbox'`` or ``'segm'``.
         max_detections: how many of a class count in an image.
         num_areas: A, the first so many of ``AREAS``.
-        lvis_style: judge by what an image was looked through for: LVIS's ``neg_category_ids`` and
-            ``not_exhaustive_category_ids``.
 
     Returns:
         precision at 101 recalls, (T, R, K, A), and the largest recall, (T, K, A); NaN without ground truth.
@@ -140,27 +135,14 @@ def precision_and_recall(
     Raises:
         UserError: a prediction is malformed or names an image or a category that the annotations do not have.
     """
-    check_iou_type(iou_type)
-    validate_results(
-        predictions,
-        [image['id'] for image in annotations['images']],
-        [category['id'] for category in annotations['categories']],
-        iou_type,
-    )
-    wanted = set(category_ids)
-    ground_truth = _ground_truth(annotations, wanted, iou_type)
-    entries = [_shape_only(entry, iou_type) for entry in predictions if entry['category_id'] in wanted]
-    found = ground_truth.loadRes(entries)
-    evaluation = COCOeval_faster(ground_truth, found, iou_type, print_function=_silent, lvis_style=lvis_style)
-    evaluation.params.catIds = sorted(wanted)
-    evaluation.params.maxDets = [max_detections]
-    evaluation.params.areaRng = evaluation.params.areaRng[:num_areas]
-    evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:num_areas]
-    evaluation.evaluate()
-    evaluation.accumulate()
-    order = [evaluation.params.catIds.index(category_id) for category_id in category_ids]
-    precision, recall = (evaluation.eval[key][..., 0][..., order, :] for key in ('precision', 'recall'))  # -1: none
-    return np.where(precision < 0, np.nan, precision), np.where(recall < 0, np.nan, recall)
+    table = as_table(predictions, *ids_of(annotations), iou_type)
+    ground_truth = GroundTruth.from_annotations(annotations, category_ids, iou_type)
+    return measure(ground_truth, table, max_detections, num_areas)
+
+
+def ids_of(annotations: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """Return the ids of all images and of all categories, those that a prediction may name."""
+    return [image['id'] for image in annotations['images']], [each['id'] for each in annotations['categories']]
 
 
 def category_ids_of(names: Sequence[str], categories: Sequence[dict[str, Any]]) -> list[int]:
@@ -184,42 +166,7 @@ def category_ids_of(names: Sequence[str], categories: Sequence[dict[str, Any]]) 
     return [ids[name] for name in names]
 
 
-def _ground_truth(annotations: dict[str, Any], wanted: set[int], iou_type: str) -> COCO:
-    """Return the annotations of the wanted categories in the evaluator's form, ids from 1 (0 reads as unmatched)."""
-    shape_fields = ('bbox', 'segmentation') if iou_type == 'segm' else ('bbox',)
-    objects: list[dict[str, Any]] = []
-    for entry in annotations['annotations']:
-        if entry['category_id'] not in wanted:
-            continue
-        shape = {field: entry[field] for field in shape_fields if field in entry}
-        if iou_type == 'segm' and 'segmentation' not in shape:
-            raise UserError(f"annotations: object {entry.get('id')} has no 'segmentation', which iou_type segm needs")
-        objects.append(
-            {
-                'id': len(objects) + 1,
-                'image_id': entry['image_id'],
-                'category_id': entry['category_id'],
-                'iscrowd': entry.get('iscrowd', 0),
-                'area': entry.get('area', entry['bbox'][2] * entry['bbox'][3]),
-                **shape,
-            }
-        )
-    categories = [dict(category) for category in annotations['categories'] if category['id'] in wanted]
-    images = [dict(image) for image in annotations['images']]
-    return COCO({'images': images, 'categories': categories, 'annotations': objects}, print_function=_silent)
-
-
-def _shape_only(entry: dict[str, Any], iou_type: str) -> dict[str, Any]:
-    """Copy what counts of a prediction; the evaluator writes into what it is given."""
-    shape_field = 'bbox' if iou_type == 'bbox' else 'segmentation'
-    return {field: entry[field] for field in ('image_id', 'category_id', 'score', shape_field)}
-
-
 def mean_of_known(values: np.ndarray) -> float:
     """Return the mean of what is not NaN, or NaN where nothing is."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float('nan')
-
-
-def _silent(*_: object) -> None:
-    """Take the evaluator's progress lines."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from fgdet.evaluation.functional.lvis_detection import best_of_each_image, evaluate_lvis
+from fgdet.evaluation.functional.lvis_detection import best_of_each, evaluate_lvis
 from fgdet.utils.checks import UserError
 from tests.builders import ROOT
 
@@ -77,9 +77,10 @@ def test_evaluate_lvis__nothing_found() -> None:
     assert [evaluate_lvis(scene(), [])[key] for key in ('AP', 'APr', 'AR@300')] == [0, 0, 0]
 
 
-def test_best_of_each_image__over_all_classes_and_the_first_of_equals() -> None:
-    entries = [found(1, 1, 0.5), found(2, 1, 0.1), found(1, 2, 0.5), found(1, 3, 0.9)]
-    assert best_of_each_image(entries, max_detections=2) == [entries[3], entries[0], entries[1]]
+def test_best_of_each__of_equal_ones_the_earlier() -> None:
+    groups, scores = np.array([1, 2, 1, 1, 7, 1]), np.array([0.5, 0.1, 0.5, 0.9, 0.2, 0.5])
+    assert best_of_each(groups, scores, 2).tolist() == [True, True, False, True, True, False]
+    assert best_of_each(groups[:0], scores[:0], 2).tolist() == []
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fgdet.evaluation.functional.coco_detection import class_average_precisions, precision_and_recall
+from fgdet.evaluation.functional.coco_detection import class_average_precisions
+from fgdet.evaluation.functional.coco_evaluator import GroundTruth, measure
 from fgdet.evaluation.functional.matched_precision import (
     NOT_COUNTED,
     RIGHT,
@@ -14,6 +15,7 @@ from fgdet.evaluation.functional.matched_precision import (
     count_objects,
     objects_by_image,
 )
+from fgdet.evaluation.result_table import ResultTable
 
 CATEGORY_IDS = [3, 1, 7, 9]
 
@@ -80,7 +82,8 @@ def test_ap50__as_coco(crowds: bool) -> None:
 
 def test_ap50__as_lvis() -> None:
     annotations, found = scenes(crowds=False, lvis=True)
-    precision, _ = precision_and_recall(annotations, found, CATEGORY_IDS, max_detections=300, lvis_style=True)
+    ground_truth = GroundTruth.from_annotations(annotations, CATEGORY_IDS, 'bbox', lvis_style=True)
+    precision, _ = measure(ground_truth, ResultTable.from_entries(found), 300, lvis_style=True)
     ours = two_steps(annotations, found)
     np.testing.assert_allclose(ours, precision[0, :, :, 0].mean(axis=0), atol=1e-12)
     plain = {key: value for key, value in annotations.items() if key != 'images'}
