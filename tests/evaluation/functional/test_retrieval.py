@@ -63,7 +63,7 @@ def test_caption_ranks__no_feature_is_never_found():
     ranks = caption_ranks(images, texts, np.array([0, 1, 2, 2]))
     assert ranks.image_to_text.tolist() == [NEVER, NEVER, NEVER]  # a caption that is none could be anywhere
     assert ranks.text_to_image.tolist() == [NEVER, NEVER, NEVER, 1]
-    assert caption_recalls(ranks)['i2t_r10'] == pytest.approx(1 / 3)
+    assert caption_recalls(ranks)['t2i_r10'] == pytest.approx(1 / 4)
 
 
 def test_caption_resampler__draws_images_with_their_captions(captions):
