@@ -33,10 +33,11 @@ def attach_details(
     """
     names = {each['id']: str(each['name']) for each in annotations['categories']}
     position = {number: index for index, number in enumerate(category_ids)}
+    image_ids = {each['id'] for each in annotations['images']}
     objects = [
         position[each['category_id']]
         for each in annotations['annotations']
-        if each['category_id'] in position and not each.get('iscrowd', 0)
+        if each['category_id'] in position and each['image_id'] in image_ids and not each.get('iscrowd', 0)
     ]
     num_objects = np.bincount(np.array(objects, dtype=np.int64), minlength=len(category_ids))
     ap50, ap = precision[0].mean(axis=0), precision.mean(axis=(0, 1))  # (K,)

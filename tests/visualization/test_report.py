@@ -1,38 +1,14 @@
 import base64
 import io
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 
-from fgdet.visualization.report import Figure, LinePlot, Section, Table, write_report
-
-
-class _Page(HTMLParser):
-    """Collects the texts of a page and checks that tags close in order."""
-
-    VOID = ('meta', 'img')
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.texts, self.attributes = [], [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
+from fgdet.visualization.report import Bars, Figure, LinePlot, Section, Table, write_report
+from tests.html_page import HtmlPage
 
 
 def _write(tmp_path, *blocks, title='t'):
@@ -48,7 +24,7 @@ def test_write_report__escapes_all_text(tmp_path):
     evil = '<script>alert("1")</script> & \'x\''
     image = np.zeros((4, 4, 3), np.uint8)
     page = _write(tmp_path, evil, Table([{evil: evil}], evil), Figure(image, evil), title=evil)
-    parsed = _Page(page)
+    parsed = HtmlPage(page)
     assert 'script' not in parsed.tags
     assert sum(text == evil for text in parsed.texts) == 7  # title twice, paragraph, head, cell, two captions
     assert ('alt', evil) in parsed.attributes
@@ -57,7 +33,7 @@ def test_write_report__escapes_all_text(tmp_path):
 def test_write_report__needs_nothing_from_outside(tmp_path):
     curve = LinePlot({'loss': ([0, 1], [2.0, 1.0])})
     page = _write(tmp_path, 'text', Figure(np.zeros((4, 4), np.uint8)), curve)
-    parsed = _Page(page)
+    parsed = HtmlPage(page)
     assert 'http' not in page
     assert not {'link', 'script', 'a', 'iframe'} & set(parsed.tags)
     assert all(value.startswith('data:image/png;base64,') for key, value in parsed.attributes if key == 'src')
@@ -86,7 +62,7 @@ def test_table__columns_numbers_and_gaps(tmp_path):
         {'class': None, 'AP': float('inf')},
     ]
     page = _write(tmp_path, Table(rows))
-    texts = [text for text in _Page(page).texts if text.strip()]
+    texts = [text for text in HtmlPage(page).texts if text.strip()]
     dash = '\u2013'
     table = [
         'class',
@@ -111,7 +87,7 @@ def test_table__columns_numbers_and_gaps(tmp_path):
 
 
 def test_table__empty(tmp_path):
-    assert 'tbody' in _Page(_write(tmp_path, Table([]))).tags
+    assert 'tbody' in HtmlPage(_write(tmp_path, Table([]))).tags
 
 
 def test_line_plot__draws_every_curve_and_skips_what_is_not_finite(tmp_path):
@@ -147,3 +123,21 @@ def test_write_report__refuses_and_leaves_the_old_file(tmp_path):
     with pytest.raises(ValueError, match="report curve 'a': 2 x values but 1 y values"):
         _write(tmp_path, LinePlot({'a': ([1, 2], [1])}))
     assert (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8') == old
+
+
+def test_write_report__bars_and_folded_tables(tmp_path):
+    bars = Bars([('<cat>', 0.25, '25.00'), ('dog', 1.5, '150.00')], 'caption')
+    table = Table([{'name': 'cat', 'score': '1.00'}], right=['score'], summary='All <1>')
+    page = HtmlPage(_write(tmp_path, bars, table))
+    widths = [value for key, value in page.attributes if key == 'style']
+    assert widths == ['width: 25.00%', 'width: 100.00%']
+    assert {'<cat>', '25.00', '150.00', 'caption', 'All <1>'} <= set(page.texts)
+    assert {'details', 'summary'} <= set(page.tags)
+    assert page.attributes.count(('class', 'number')) == 4  # two texts of bars, a head and a cell
+
+
+def test_write_report__photo_and_letters_that_the_font_lacks(tmp_path):
+    photo = np.full((8, 8, 3), 200, np.uint8)
+    page = _write(tmp_path, Figure(photo, is_photo=True), LinePlot({'杯': ([0, 1], [0, 1])}, y_range=(0, 1)))
+    assert page.count('data:image/jpeg;base64,') == page.count('data:image/png;base64,') == 1
+    assert np.abs(_images(page)[0].astype(int) - 200).max() <= 2

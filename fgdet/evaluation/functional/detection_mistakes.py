@@ -87,7 +87,8 @@ def find_missed(
     names = {each['id']: each['name'] for each in annotations['categories']}
     sizes = {each['id']: (each.get('height', 0), each.get('width', 0)) for each in annotations['images']}
     images = {number: index for index, number in enumerate(matches.image_ids.tolist())}
-    objects = [e for e in annotations['annotations'] if e['category_id'] in classes and not e.get('iscrowd', 0)]
+    objects = [e for e in annotations['annotations'] if e['category_id'] in classes and e['image_id'] in images]
+    objects = [each for each in objects if not each.get('iscrowd', 0)]
     objects.sort(key=lambda each: -each['bbox'][2] * each['bbox'][3])
     pairs = matches.images * len(classes) + matches.classes
     order = np.argsort(pairs, kind='stable')
