@@ -82,15 +82,16 @@ class ResultTable:
 
     def to_entries(self) -> Iterable[dict[str, Any]]:
         """Yield the detections as entries of a COCO result list."""
-        columns = zip(
-            self.image_ids.tolist(), self.category_ids.tolist(), self.boxes, self.scores.tolist(), strict=True
-        )
-        for row, (image_id, category_id, box, score) in enumerate(columns):
-            entry: dict[str, Any] = {'image_id': image_id, 'category_id': category_id}
-            if not np.isnan(box[0]):
-                entry['bbox'] = box.tolist()
-            entry['score'] = score
-            segmentation = None if self.segmentations is None else self.segmentations[row]
-            if segmentation is not None:
-                entry['segmentation'] = segmentation
-            yield entry
+        for start in range(0, len(self), 1000):
+            part = slice(start, start + 1000)
+            columns = (self.image_ids[part], self.category_ids[part], self.boxes[part], self.scores[part])
+            rows = zip(*(column.tolist() for column in columns), strict=True)
+            for row, (image_id, category_id, box, score) in enumerate(rows, start):
+                entry: dict[str, Any] = {'image_id': image_id, 'category_id': category_id}
+                if box[0] == box[0]:  # no NaN
+                    entry['bbox'] = box
+                entry['score'] = score
+                segmentation = None if self.segmentations is None else self.segmentations[row]
+                if segmentation is not None:
+                    entry['segmentation'] = segmentation
+                yield entry

@@ -10,6 +10,7 @@ import numpy as np
 
 from fgdet.evaluation.result_columns import ResultColumns
 from fgdet.evaluation.result_entries import is_box, is_id, is_run_length, problem_of_run
+from fgdet.evaluation.result_files import is_shard, read_shards
 from fgdet.evaluation.result_reading import add_entries, read_result_list
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.evaluation.run_lengths import RunLengths
@@ -48,13 +49,15 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
     return annotations
 
 
-def load_results(path: str | Path) -> ResultTable:
+def load_results(path: str | Path, lenient: bool = False) -> ResultTable:
     """Read predictions of any size in the memory that their columns take.
 
     Args:
         path: a COCO result list ``[{"image_id", "category_id", "bbox" [x, y, width, height], "score"}, ...]``, each
             entry with ``bbox``, ``segmentation`` or both; one entry a line will do, and so will a file packed by gzip
-            whose name ends in ``.gz``.
+            whose name ends in ``.gz``, or a shard of :mod:`~fgdet.evaluation.result_files`.
+        lenient: whether numbers may be null, NaN or infinite, and sizes negative, for a reader that looks at all of
+            them itself; null becomes NaN.
 
     Returns:
         The detections in the order of the file. Fields are checked, ids are not: :func:`as_table` does that, once the
@@ -68,8 +71,10 @@ def load_results(path: str | Path) -> ResultTable:
     columns = ResultColumns()
     try:
         with path.open('rb') as stored:
+            if is_shard(stored.peek()):
+                return read_shards([path])[0]
             file = gzip.GzipFile(fileobj=stored) if path.suffix == '.gz' else stored
-            read_result_list(file, columns, where)
+            read_result_list(file, columns, where, lenient)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f'{where}: not a whole gzip file ({error})') from error
     return columns.table()

@@ -1,12 +1,12 @@
 """COCO's average precisions over all categories of any COCO-form file: for data that a detector was not trained on."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from mmengine.logging import MMLogger
 
 from fgdet.evaluation.functional.coco_detection import category_ids_of, evaluate_coco
 from fgdet.evaluation.metrics.coco_results_metric import CocoResultsMetric
+from fgdet.evaluation.result_table import ResultTable
 from fgdet.registry import METRICS
 
 
@@ -20,8 +20,9 @@ class CocoFormMetric(CocoResultsMetric):
         ann_file: COCO-form annotation file; all its images count, also those that no prediction came for.
         iou_type: ``'bbox'`` or ``'segm'``.
         outfile: where to write the COCO result list, a ``.json`` file; None writes none.
-        collect_device: ``'cpu'`` or ``'gpu'``: how the parts of several processes are joined.
+        collect_device: as every metric of mmengine has it; predictions go through files, whatever it is.
         prefix: what goes before the metric names in a log; None is ``coco_form``.
+        results_folder: where the processes write until there are scores; see :class:`CocoResultsMetric`.
 
     Raises:
         UserError: the annotation file is missing or malformed, or a class of the data set is not in it.
@@ -36,14 +37,15 @@ class CocoFormMetric(CocoResultsMetric):
         outfile: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
+        results_folder: str | None = None,
     ) -> None:
-        super().__init__(ann_file, (iou_type,), outfile, collect_device, prefix)
+        super().__init__(ann_file, (iou_type,), outfile, collect_device, prefix, results_folder)
 
-    def score(self, entries: list[dict[str, Any]]) -> dict[str, float]:
+    def score(self, predictions: ResultTable) -> dict[str, float]:
         """Return the six fractions, and log AP and AP50 as percentages."""
         classes: Sequence[str] = self.classes()
         category_ids = category_ids_of(classes, self.annotations['categories'])
-        scores = evaluate_coco(self.annotations, entries, category_ids, self.iou_types[0])
+        scores = evaluate_coco(self.annotations, predictions, category_ids, self.iou_types[0])
         MMLogger.get_current_instance().info(
             'AP (%s) of %d classes: %.2f, AP50 %.2f',
             self.iou_types[0],

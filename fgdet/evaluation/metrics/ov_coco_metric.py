@@ -1,12 +1,13 @@
 """OV-COCO's base, novel and all AP50 as a metric of an mmengine run."""
 
 from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 from mmengine.logging import MMLogger
 
 from fgdet.evaluation.functional.coco_detection import category_ids_of, evaluate_ov_coco
 from fgdet.evaluation.metrics.coco_results_metric import CocoResultsMetric
+from fgdet.evaluation.result_table import ResultTable
 from fgdet.registry import METRICS
 from fgdet.structures.coco_split import OV_COCO_BASE, OV_COCO_NOVEL
 from fgdet.structures.vocabulary import Vocabulary
@@ -29,8 +30,9 @@ class OVCocoMetric(CocoResultsMetric):
         annotated_images_only: count only images that have an object of the split, as the protocol's own file of 4,836
             images does (Zareian et al., CVPR 2021); what was found on the others is left out.
         outfile: where to write the COCO result list, a ``.json`` file; None writes none.
-        collect_device: ``'cpu'`` or ``'gpu'``: how the parts of several processes are joined.
+        collect_device: as every metric of mmengine has it; predictions go through files, whatever it is.
         prefix: what goes before the metric names in a log; None is ``ov_coco``.
+        results_folder: where the processes write until there are scores; see :class:`CocoResultsMetric`.
 
     Raises:
         UserError: the annotation file is missing or malformed, or a class name is not in it.
@@ -48,26 +50,27 @@ class OVCocoMetric(CocoResultsMetric):
         outfile: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
+        results_folder: str | None = None,
     ) -> None:
         iou_types = (iou_type,) if isinstance(iou_type, str) else iou_type
-        super().__init__(ann_file, iou_types, outfile, collect_device, prefix)
+        super().__init__(ann_file, iou_types, outfile, collect_device, prefix, results_folder)
         if base is None and novel is None:
             base, novel = OV_COCO_BASE, OV_COCO_NOVEL
         base, novel = tuple(base or ()), tuple(novel or ())
         self.vocabulary = Vocabulary([*base, *(name for name in novel if name not in base)], base=base, novel=novel)
         self.annotated_images_only = annotated_images_only
 
-    def score(self, entries: list[dict[str, Any]]) -> dict[str, float]:
+    def score(self, predictions: ResultTable) -> dict[str, float]:
         """Return six fractions of each type, and log the AP50 of base, novel and all classes as percentages."""
         annotations = self.annotations
         if self.annotated_images_only:
             wanted = set(category_ids_of(self.vocabulary.names, annotations['categories']))
             kept = {each['image_id'] for each in annotations['annotations'] if each['category_id'] in wanted}
             annotations = annotations | {'images': [each for each in annotations['images'] if each['id'] in kept]}
-            entries = [entry for entry in entries if entry['image_id'] in kept]
+            predictions = predictions.select(np.isin(predictions.image_ids, list(kept)))
         scores: dict[str, float] = {}
         for iou_type in self.iou_types:
-            of_type = evaluate_ov_coco(annotations, entries, self.vocabulary, iou_type)
+            of_type = evaluate_ov_coco(annotations, predictions, self.vocabulary, iou_type)
             MMLogger.get_current_instance().info(
                 'OV-COCO AP50 (%s): base %.2f, novel %.2f, all %.2f',
                 iou_type,

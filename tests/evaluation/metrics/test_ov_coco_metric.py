@@ -120,12 +120,11 @@ def test_metric__refuses_what_would_score_zero_silently(tmp_path):
     ann_file, _ = _tiny_file(tmp_path)
     config = {'type': 'fgdet.OVCocoMetric', 'ann_file': ann_file, 'base': ['cat'], 'novel': ['mug']}
     metric = METRICS.build(config)
-    metric.process({}, [_one_sample(4)])
     with pytest.raises(UserError, match="no 'classes'"):
-        metric.compute_metrics(metric.results)
+        metric.process({}, [_one_sample(4)])
     metric.dataset_meta = {'classes': ('cat',)}
     with pytest.raises(UserError, match=r"1 of the split's names are not classes of the data set: mug"):
-        metric.compute_metrics(metric.results)
+        metric.process({}, [_one_sample(4)])
     with pytest.raises(UserError, match='no such file'):
         METRICS.build({**config, 'ann_file': str(tmp_path / 'none.json')})
     with pytest.raises(UserError, match='iou_type'):
