@@ -10,14 +10,15 @@ class with a right detection, E right detections of all overlaps.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from hotcoco import COCO, COCOeval
 
+from fgdet.evaluation.functional.coco_evaluator import GroundTruth, mask_areas
+from fgdet.evaluation.functional.lvis_detection import best_of_each
 from fgdet.evaluation.result_table import ResultTable
-from fgdet.evaluation.results import check_iou_type, validate_results
-from fgdet.utils.checks import UserError
+from fgdet.evaluation.results import as_table
 
 #: Overlaps from which on a detection is right: 0.5, 0.55 ... 0.95.
 NUM_OVERLAPS = 10
@@ -27,6 +28,9 @@ MEASURES = {'ap50': (0,), 'ap75': (5,), 'ap': tuple(range(NUM_OVERLAPS))}
 
 #: COCO's range of area 'all', in square pixels: what is larger counts only where it matches.
 _LARGEST_AREA = 1e10
+
+#: Pairs of an image and a class that are matched at once: the evaluator's account of one takes some 10 kilobytes.
+_PAIRS_AT_ONCE = 20_000
 
 _RECALLS = np.linspace(0.0, 1.0, 101)
 
@@ -81,43 +85,38 @@ def match_detections(
             and ignore one that matches nothing of a class of its ``not_exhaustive_category_ids``.
 
     Raises:
-        UserError: a prediction is malformed or of an unknown id, or an object has no mask where masks are compared.
+        UserError: a prediction is malformed or of an unknown id, or an object or a prediction has no mask where
+            masks are compared, or one of another size than its image.
     """
-    check_iou_type(iou_type)
-    image_ids = np.unique(np.array([image['id'] for image in annotations['images']], dtype=np.int64))  # (I,)
-    table = _as_table(annotations, predictions, iou_type)
-    wanted = np.array(category_ids, dtype=np.int64)  # (K,)
-    known_images, known_classes = set(image_ids.tolist()), set(wanted.tolist())
-    objects = [
-        each
-        for each in annotations['annotations']
-        if each['category_id'] in known_classes and each['image_id'] in known_images
-    ]
-    object_images = np.searchsorted(image_ids, np.array([each['image_id'] for each in objects], dtype=np.int64))
-    object_classes = _positions(wanted, np.array([each['category_id'] for each in objects], dtype=np.int64))
-    object_pairs = object_images * len(wanted) + object_classes
+    known_images, known_categories = ([each['id'] for each in annotations[key]] for key in ('images', 'categories'))
+    table = as_table(predictions, known_images, known_categories, iou_type)
+    truth = GroundTruth.from_annotations(annotations, category_ids, iou_type, lvis_style)
+    images, classes = truth.places(table)  # (N,)
+    areas = table.boxes[:, 2:].prod(axis=1) if iou_type == 'bbox' else mask_areas(table, truth.sizes[images])
+    counted, incomplete = classes >= 0, np.zeros((len(truth.image_ids), len(truth.category_ids)), dtype=bool)
+    if lvis_style:  # lvis-api does not see what has no area
+        counted &= truth.judged()[images, classes] & (areas > 0)
+        incomplete[truth.incomplete[:, 0], truth.incomplete[:, 1]] = True
 
-    classes = _positions(wanted, table.category_ids)
-    rows = np.flatnonzero(classes >= 0)
-    images, classes, scores = np.searchsorted(image_ids, table.image_ids[rows]), classes[rows], table.scores[rows]
-    kept = _best_of_each(images * len(wanted) + classes, scores, max_detections)
-    incomplete: np.ndarray = np.zeros(len(rows), dtype=bool)
-    if lvis_style:
-        pairs = images * len(wanted) + classes
-        judged = _listed_pairs(annotations['images'], 'neg_category_ids', image_ids, wanted)
-        kept = kept[np.isin(pairs, np.concatenate([judged, object_pairs]))[kept]]
-        incomplete = np.isin(
-            pairs, _listed_pairs(annotations['images'], 'not_exhaustive_category_ids', image_ids, wanted)
-        )
-    kept = kept[np.lexsort((rows[kept], images[kept], -scores[kept], classes[kept]))]
-    rows, images, classes, scores, incomplete = (each[kept] for each in (rows, images, classes, scores, incomplete))
-
-    sizes = {image['id']: (image.get('height', 0), image.get('width', 0)) for image in annotations['images']}
-    detected = (images * len(wanted) + classes, table.select(rows))
-    right, ignored, counts = _match_pairs(object_pairs, objects, detected, sizes, iou_type, max_detections)
-    ignored |= ~right & (incomplete | (table.boxes[rows, 2:].prod(axis=1) > _LARGEST_AREA))
+    rows = np.flatnonzero(counted)
+    pairs = images[rows] * len(truth.category_ids) + classes[rows]
+    rows = rows[best_of_each(pairs, table.scores[rows], max_detections)]
+    rows = rows[np.lexsort((rows, images[rows], -table.scores[rows], classes[rows]))]
+    images, classes, areas = images[rows], classes[rows], areas[rows]
+    right, ignored = _match(truth, table.select(rows), images, classes, max_detections)
+    ignored |= ~right & (incomplete[images, classes] | (areas > _LARGEST_AREA))
+    found = ~truth.crowds & (truth.areas <= _LARGEST_AREA)
     return Matches(
-        rows, images, classes, scores, right, ignored, image_ids, wanted, object_images[counts], object_classes[counts]
+        rows,
+        images,
+        classes,
+        table.scores[rows],
+        right,
+        ignored,
+        truth.image_ids,
+        truth.category_ids,
+        truth.images[found],
+        truth.classes[found],
     )
 
 
@@ -245,121 +244,75 @@ class RightDetections:
         return total[self._places + 1] - ignored[self._ignored_before] - np.repeat(before, self._lengths)
 
 
-def _as_table(
-    annotations: dict[str, Any], predictions: ResultTable | Sequence[dict[str, Any]], iou_type: str
-) -> ResultTable:
-    if isinstance(predictions, ResultTable):
-        return predictions
-    image_ids, category_ids = ([each['id'] for each in annotations[key]] for key in ('images', 'categories'))
-    validate_results(predictions, image_ids, category_ids, iou_type)
-    return ResultTable.from_entries(predictions)
-
-
-def _positions(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Where each value stands in ``ids`` (K,), which are in any order; -1 where it does not."""
-    if not len(ids):
-        return np.full(len(values), -1)
-    order = np.argsort(ids)
-    places = order[np.searchsorted(ids[order], values).clip(max=len(ids) - 1)]
-    return np.where(ids[places] == values, places, -1)
-
-
-def _best_of_each(pairs: np.ndarray, scores: np.ndarray, max_detections: int) -> np.ndarray:
-    """Indices of the best so many of each pair of an image and a class; of equal ones the earlier."""
-    order = np.lexsort((-scores, pairs))
-    pairs = pairs[order]
-    return order[np.arange(len(order)) - np.searchsorted(pairs, pairs) < max_detections]
-
-
-def _listed_pairs(
-    images: Sequence[dict[str, Any]], field: str, image_ids: np.ndarray, wanted: np.ndarray
-) -> np.ndarray:
-    """Pairs of an image and a class that LVIS lists under a field of the image."""
-    listed = np.array([(each['id'], number) for each in images for number in each.get(field, ())], dtype=np.int64)
-    listed = listed.reshape(-1, 2)
-    classes = _positions(wanted, listed[:, 1])
-    return (np.searchsorted(image_ids, listed[:, 0]) * len(wanted) + classes)[classes >= 0]
-
-
-def _match_pairs(
-    object_pairs: np.ndarray,
-    objects: list[dict[str, Any]],
-    detected: tuple[np.ndarray, ResultTable],
-    sizes: Mapping[int, tuple[int, int]],
-    iou_type: str,
-    max_detections: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Match what is in a pair of an image and a class with objects; the evaluator sees each pair as an image.
+def _match(
+    truth: GroundTruth, table: ResultTable, images: np.ndarray, classes: np.ndarray, max_detections: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is right and what is ignored, (T, M) each; only pairs of an image and a class with both are matched.
 
     Args:
-        object_pairs: (G,) pair of each object, crowds included.
-        objects: G annotations.
-        detected: (M,) pair of each detection, and the detections.
-        sizes: height and width of each image.
-        iou_type: ``'bbox'`` or ``'segm'``.
-        max_detections: of a pair, at most.
-
-    Returns:
-        (T, M) bool, right; (T, M) bool, ignored; (G,) bool, objects that count.
+        truth: the objects.
+        table: the M detections; of equal ones of a pair the first comes first.
+        images: (M,) index into the images.
+        classes: (M,) index into the classes.
+        max_detections: of a pair.
     """
-    pairs, table = detected
-    right, ignored = np.zeros((2, NUM_OVERLAPS, len(pairs)), dtype=bool)
-    numbers, object_pairs = np.unique(object_pairs, return_inverse=True)
-    places = _positions(numbers, pairs)
-    tried = np.flatnonzero(places >= 0)
-    counts = np.array([not each.get('iscrowd', 0) and _area(each) <= _LARGEST_AREA for each in objects], dtype=bool)
-    if not len(tried):
-        return right, ignored, counts
-    ground_truth = _ground_truth(object_pairs, objects, sizes, iou_type)
-    tried_table = table.select(tried)
-    segmentations: Any = tried_table.segmentations if iou_type == 'segm' else None
-    columns = np.concatenate([np.nan_to_num(tried_table.boxes), tried_table.scores[:, None]], axis=1)
-    columns = np.column_stack([places[tried] + 1, columns, np.ones(len(tried))])  # (N, 7)
-    found = ground_truth.load_res(columns, segmentation=segmentations)
-    evaluation = COCOeval(ground_truth, found, iou_type)
-    evaluation.params.max_dets = [max_detections]
-    evaluation.params.area_rng, evaluation.params.area_rng_lbl = [[0.0, _LARGEST_AREA]], ['all']
-    evaluation.evaluate()
-    for pair in filter(None, evaluation.eval_imgs):
-        of_pair = tried[np.array(pair['dtIds'], dtype=np.int64) - 1]
-        on_ignored = np.array(pair['dtIgnore'], dtype=bool)
-        right[:, of_pair] = np.array(pair['dtMatched'], dtype=bool) & ~on_ignored
-        ignored[:, of_pair] = on_ignored
-    return right, ignored, counts
-
-
-def _ground_truth(
-    object_pairs: np.ndarray, objects: list[dict[str, Any]], sizes: Mapping[int, tuple[int, int]], iou_type: str
-) -> COCO:
-    """The objects in the evaluator's form, each pair an image, all of one category."""
-    segmentations = None
-    if iou_type == 'segm':
-        for each in objects:
-            if 'segmentation' not in each:
-                raise UserError(
-                    f"annotations: object {each.get('id')} has no 'segmentation', which iou_type segm needs"
-                )
-        segmentations = [each['segmentation'] for each in objects]
-    image_of_pair = dict(zip(object_pairs.tolist(), (each['image_id'] for each in objects), strict=True))
-    images = [
-        {'id': pair + 1, 'height': sizes[image_id][0], 'width': sizes[image_id][1]}
-        for pair, image_id in sorted(image_of_pair.items())
-    ]
-    boxes = np.array([each['bbox'] for each in objects], dtype=np.float64)
-    return COCO.from_arrays(
-        images,
-        [{'id': 1, 'name': 'object'}],
-        object_pairs + 1,
-        np.ones(len(objects), dtype=np.int64),
-        boxes,
-        area=np.array([_area(each) for each in objects], dtype=np.float64),
-        iscrowd=np.array([each.get('iscrowd', 0) for each in objects], dtype=np.int64),
-        segmentation=segmentations,
+    right, ignored = np.zeros((2, NUM_OVERLAPS, len(table)), dtype=bool)
+    object_pairs, pairs = (
+        truth.images * len(truth.category_ids) + truth.classes,
+        images * len(truth.category_ids) + classes,
     )
+    tried = np.intersect1d(object_pairs, pairs)
+    order, object_order = (np.argsort(each, kind='stable') for each in (pairs, object_pairs))
+    order, object_order = order[np.isin(pairs[order], tried)], object_order[np.isin(object_pairs[object_order], tried)]
+    for start in range(0, len(tried), _PAIRS_AT_ONCE):
+        chunk = tried[start : start + _PAIRS_AT_ONCE]
+        rows = order[slice(*np.searchsorted(pairs[order], [chunk[0], chunk[-1] + 1]))]
+        objects = object_order[slice(*np.searchsorted(object_pairs[object_order], [chunk[0], chunk[-1] + 1]))]
+        numbers = np.searchsorted(chunk, object_pairs[objects]), np.searchsorted(chunk, pairs[rows])
+        sizes = truth.sizes[chunk // len(truth.category_ids)]
+        evaluation = _evaluator(truth, objects, table.select(rows), numbers, sizes)
+        evaluation.params.max_dets = [max_detections]
+        evaluation.params.area_rng, evaluation.params.area_rng_lbl = [[0.0, _LARGEST_AREA]], ['all']
+        evaluation.evaluate()
+        for pair in filter(None, evaluation.eval_imgs):
+            of_pair = rows[np.array(pair['dtIds'], dtype=np.int64) - 1]
+            on_ignored = np.array(pair['dtIgnore'], dtype=bool)
+            right[:, of_pair] = np.array(pair['dtMatched'], dtype=bool) & ~on_ignored
+            ignored[:, of_pair] = on_ignored
+    return right, ignored
 
 
-def _area(entry: dict[str, Any]) -> float:
-    return entry.get('area', entry['bbox'][2] * entry['bbox'][3])
+def _evaluator(
+    truth: GroundTruth,
+    objects: np.ndarray,
+    table: ResultTable,
+    numbers: tuple[np.ndarray, np.ndarray],
+    sizes: np.ndarray,
+) -> COCOeval:
+    """The evaluator of some objects and detections; each pair of an image and a class is an image of one class to it.
+
+    Args:
+        truth: the objects.
+        objects: indices of those that are looked at.
+        table: the detections.
+        numbers: the pair, 0..P-1, of each object and of each detection.
+        sizes: (P, 2) height and width of each pair's image.
+    """
+    masks, found_masks = truth.segmentations, cast(Any, table.segmentations)
+    ground_truth = COCO.from_arrays(
+        [{'id': i + 1, 'height': height, 'width': width} for i, (height, width) in enumerate(sizes.tolist())],
+        [{'id': 1, 'name': 'object'}],
+        numbers[0] + 1,
+        np.ones(len(objects), dtype=np.int64),
+        truth.boxes[objects],
+        area=truth.areas[objects],
+        iscrowd=truth.crowds[objects],
+        segmentation=None if masks is None else [masks[each] for each in objects],
+    )
+    boxes, ones = np.nan_to_num(table.boxes), np.ones(len(table))
+    columns = np.column_stack([numbers[1] + 1, boxes, table.scores, ones])  # (N, 7)
+    found = ground_truth.load_res(columns, segmentation=None if masks is None else list(found_masks))
+    return COCOeval(ground_truth, found, 'bbox' if masks is None else 'segm')
 
 
 def _running_sum(values: np.ndarray) -> np.ndarray:

@@ -155,6 +155,7 @@ def test_average_precisions__a_recall_that_is_reached_exactly():
     )
 
 
+@pytest.mark.filterwarnings("ignore:The 'warn' method:DeprecationWarning")
 @pytest.mark.parametrize('seed', range(4))
 def test_match_detections__lvis_rules_equal_lvis_api(seed, tmp_path, monkeypatch):
     monkeypatch.setattr(np, 'float', float, raising=False)  # lvis-api uses what numpy has dropped
@@ -192,7 +193,11 @@ def test_match_detections__hand_worked():
         boxes=np.array([[0, 0, 10, 6], [0, 0, 10, 10], [55, 55, 9, 9], [0, 0, 9, 9], [0, 0, 1, 1]], dtype=float),
         scores=np.array([0.5, 0.9, 0.5, 0.5, 1.0]),
     )
-    annotations = {'images': images, 'annotations': objects, 'categories': [{'id': 1, 'name': 'a'}]}
+    annotations = {
+        'images': images,
+        'annotations': objects,
+        'categories': [{'id': 1, 'name': 'a'}, {'id': 2, 'name': 'b'}],
+    }
     matches = match_detections(annotations, table, [1])
     assert matches.rows.tolist() == [1, 0, 2, 3]  # category 2 is not wanted; image 4 comes before image 9
     assert matches.image_ids.tolist() == [4, 9] and matches.images.tolist() == [0, 0, 0, 1]
