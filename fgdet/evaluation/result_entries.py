@@ -7,8 +7,13 @@ from typing import Any
 _LARGEST_ID = 2**63 - 1
 
 
-def entry_problem(entry: Any) -> str | None:
-    """Return what is wrong with the form of one entry, a box or a mask or both, or None."""
+def entry_problem(entry: Any, lenient: bool = False) -> str | None:
+    """Return what is wrong with the form of one entry, a box or a mask or both, or None.
+
+    Args:
+        entry: the entry.
+        lenient: whether numbers may be null, NaN or infinite, and sizes negative.
+    """
     if not isinstance(entry, dict):
         return f'expected a dict, got {_shown(entry)}'
     segmented = entry.get('segmentation') is not None
@@ -20,6 +25,8 @@ def entry_problem(entry: Any) -> str | None:
     for field in ('image_id', 'category_id'):
         if not is_id(entry[field]):
             return f'{field}: expected an int, got {_shown(entry[field])}'
+    if lenient:
+        entry = entry | {'score': _finite(entry['score']), 'bbox': _finite_box(entry.get('bbox'))}
     return _wrong_value(entry, has_box, segmented)
 
 
@@ -93,6 +100,19 @@ def _is_number(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
+
+
+def _finite(value: Any) -> Any:
+    """Return 0 for what stands for no number, or the value."""
+    return 0 if value is None or isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _finite_box(value: Any) -> Any:
+    """Return a box that differs in nothing but numbers that are none and in sizes below 0, or the value."""
+    numbers = [_finite(number) for number in value] if isinstance(value, list | tuple) else None
+    if numbers is None or len(numbers) != 4 or not all(map(_is_number, numbers)):
+        return value
+    return [*numbers[:2], *(max(0, number) for number in numbers[2:])]
 
 
 def _shown(value: Any) -> str:

@@ -45,13 +45,14 @@ _LIST = msgspec.json.Decoder(list[_Entry])
 _NO_BOX = (np.nan,) * 4
 
 
-def read_result_list(file: BufferedIOBase, columns: ResultColumns, where: str) -> None:
+def read_result_list(file: BufferedIOBase, columns: ResultColumns, where: str, lenient: bool = False) -> None:
     """Read all entries of a list, or of one entry a line, into ``columns``.
 
     Args:
         file: UTF-8 JSON, indented or not.
         columns: what the entries are added to.
         where: how an error names the file.
+        lenient: whether numbers may be null, NaN or infinite, and sizes negative; null becomes NaN.
 
     Raises:
         UserError: not UTF-8, not JSON, no list, or an entry misses a field or has a wrong value.
@@ -60,7 +61,7 @@ def read_result_list(file: BufferedIOBase, columns: ResultColumns, where: str) -
     inside = start.startswith(b'[')
     rest = _read_fast(file, start[1:], columns) if inside else start
     if rest is not None:
-        _ExactReader(file, rest, columns, where).read(inside)
+        _ExactReader(file, rest, columns, where, lenient).read(inside)
 
 
 def _read_fast(file: BufferedIOBase, buffer: bytes, columns: ResultColumns) -> bytes | None:
@@ -123,8 +124,10 @@ def _as_dict(entry: _Entry) -> dict[str, Any] | None:
 class _ExactReader:
     """Reads one entry after the other, and knows at which it is when something is wrong."""
 
-    def __init__(self, file: BufferedIOBase, buffer: bytes, columns: ResultColumns, where: str) -> None:
-        self._file, self._columns, self._where = file, columns, where
+    def __init__(
+        self, file: BufferedIOBase, buffer: bytes, columns: ResultColumns, where: str, lenient: bool
+    ) -> None:
+        self._file, self._columns, self._where, self._lenient = file, columns, where, lenient
         self._utf8 = codecs.getincrementaldecoder('utf-8')()
         self._json = json.JSONDecoder()
         self._entries: list[dict[str, Any]] = []
@@ -170,7 +173,7 @@ class _ExactReader:
             self._take(value)
 
     def _take(self, entry: Any) -> None:
-        problem = entry_problem(entry)
+        problem = entry_problem(entry, self._lenient)
         if problem:
             raise UserError(f'{self._where}, predictions[{self._position}]: {problem}')
         self._entries.append(entry)
