@@ -5,6 +5,7 @@ embedding.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
@@ -83,7 +84,11 @@ class RegionEncoder:
         return self.model.visual.output_dim
 
     def encode(
-        self, paths: Sequence[str | Path], boxes: Sequence[np.ndarray], report: Report | None = None
+        self,
+        paths: Sequence[str | Path],
+        boxes: Sequence[np.ndarray],
+        report: Report | None = None,
+        failures: dict[str, str] | None = None,
     ) -> Iterator[np.ndarray]:
         """Features of the boxes of each image.
 
@@ -91,6 +96,8 @@ class RegionEncoder:
             paths: I files.
             boxes: for each (N_i, 4), xyxy in pixels of the upright file; N_i may be 0, and such a file is not read.
             report: told after each image.
+            failures: a file that is no image is put there with the reason, before what is given for it, which means
+                nothing; None: it raises.
 
         Yields:
             (N_i, D) float32, not normalised. A box without area in the image is zeros in crop mode; in RoI mode it is
@@ -104,42 +111,52 @@ class RegionEncoder:
         if len(paths) != len(boxes) or any(each.ndim != 2 or each.shape[1] != 4 for each in boxes):
             shapes = sorted({each.shape[1:] for each in boxes})
             raise ValueError(f'boxes: expected (N, 4) for each of {len(paths)} files, got {len(boxes)} of {shapes}')
-        encoded = self._encode_crops(paths, boxes) if self.mode == 'crop' else self._encode_rois(paths, boxes)
+        encode = self._encode_crops if self.mode == 'crop' else self._encode_rois
+        encoded = encode(paths, boxes, partial(self._read, failures=failures))
         for done, features in enumerate(encoded, 1):
             yield features
             if report:
                 report(done, len(paths))
 
-    def encode_images(self, paths: Sequence[str | Path], report: Report | None = None) -> Iterator[np.ndarray]:
-        """Yield each file's global feature, (D,) float32, not normalised.
+    def encode_images(
+        self, paths: Sequence[str | Path], report: Report | None = None, failures: dict[str, str] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield each file's global feature, (D,) float32, not normalised; ``failures`` as for :meth:`encode`.
 
         Raises:
             UserError: a file is no image, when its turn comes; the message names it.
         """
-        squashed = self._ahead(lambda path: self.preprocessing.squash(read_image(path).pixels), paths)
+        squashed = self._ahead(lambda path: self.preprocessing.squash(self._read(path, failures)), paths)
         for done, feature in enumerate(self._global_features(squashed), 1):
             yield feature
             if report:
                 report(done, len(paths))
 
     @torch.no_grad()
-    def encode_texts(self, texts: Sequence[str], long: bool = False) -> np.ndarray:
+    def encode_texts(
+        self, texts: Sequence[str], long: bool = False, normalize: bool = True, report: Report | None = None
+    ) -> np.ndarray:
         """Text features.
 
         Args:
             texts: as they stand; what is beyond the context is cut. Equal ones, and equal beginnings of those that are
                 neighbours in the alphabet, are computed once.
             long: take the context of 248 tokens and its projection instead of that of 77.
+            normalize: scale rows to length 1.
+            report: told after each batch of the distinct texts.
 
         Returns:
-            (T, D) float32 of length 1.
+            (T, D) float32.
         """
         distinct = sorted(set(texts))
         row = {text: i for i, text in enumerate(distinct)}
         parts = [np.zeros((0, self.dim), np.float32)]
         for batch in windows(distinct, TEXT_BATCH):
             features = self.model.text.encode_groups([(self.model.tokenize(batch, long), long)])[0]
-            parts.append(F.normalize(features.float(), dim=1).cpu().numpy())
+            features = F.normalize(features.float(), dim=1) if normalize else features.float()
+            parts.append(features.cpu().numpy())
+            if report:
+                report(min(TEXT_BATCH * (len(parts) - 1), len(distinct)), len(distinct))
         return np.concatenate(parts)[[row[text] for text in texts]] if len(texts) else parts[0]
 
     def encode_class_texts(self, names: Sequence[str], templates: Sequence[str]) -> np.ndarray:
@@ -159,15 +176,29 @@ class RegionEncoder:
             rows.append(means / np.linalg.norm(means, axis=1, keepdims=True))
         return np.concatenate(rows)
 
-    def _encode_rois(self, paths: Sequence[str | Path], boxes: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        read = self._ahead(self._read_whole, ((p, b) for p, b in zip(paths, boxes, strict=True) if len(b)))
-        pooled = chain.from_iterable(map(self._pool, windows(read, self.batch_size)))
+    def _read(self, path: str | Path, failures: dict[str, str] | None) -> np.ndarray:
+        """(H, W, 3) of a file; black where it is no image and failures are collected."""
+        try:
+            return read_image(path).pixels
+        except UserError as error:
+            if failures is None:
+                raise
+            failures[str(path)] = str(error)
+            return np.zeros((self.preprocessing.image_size, self.preprocessing.image_size, 3), np.uint8)
+
+    def _encode_rois(
+        self, paths: Sequence[str | Path], boxes: Sequence[np.ndarray], read: Callable[[str | Path], np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        whole = self._ahead(partial(self._whole, read), ((p, b) for p, b in zip(paths, boxes, strict=True) if len(b)))
+        pooled = chain.from_iterable(map(self._pool, windows(whole, self.batch_size)))
         for each in boxes:
             yield next(pooled) if len(each) else np.zeros((0, self.dim), np.float32)
 
-    def _read_whole(self, item: tuple[str | Path, np.ndarray]) -> tuple[Image.Image, Tensor]:
+    def _whole(
+        self, read: Callable[[str | Path], np.ndarray], item: tuple[str | Path, np.ndarray]
+    ) -> tuple[Image.Image, Tensor]:
         """A file at S x S, and its boxes (N_i, 4) in pixels of that."""
-        pixels = read_image(item[0]).pixels
+        pixels = read(item[0])
         height, width = pixels.shape[:2]
         scale = self.preprocessing.image_size / torch.tensor([width, height] * 2, dtype=torch.float32)
         return self.preprocessing.squash(pixels), torch.from_numpy(item[1]) * scale
@@ -179,16 +210,20 @@ class RegionEncoder:
         features = self.model.encode_regions(pixels, boxes).float().cpu()
         return [each.numpy() for each in features.split([len(b) for b in boxes])]
 
-    def _encode_crops(self, paths: Sequence[str | Path], boxes: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        cut = self._ahead(self._cut, ((p, b) for p, b in zip(paths, boxes, strict=True) if len(b)))
+    def _encode_crops(
+        self, paths: Sequence[str | Path], boxes: Sequence[np.ndarray], read: Callable[[str | Path], np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        cut = self._ahead(partial(self._cut, read), ((p, b) for p, b in zip(paths, boxes, strict=True) if len(b)))
         features = self._global_features(chain.from_iterable(cut))
         for each in boxes:
             rows = list(islice(features, len(each)))
             yield np.stack(rows) if rows else np.zeros((0, self.dim), np.float32)
 
-    def _cut(self, item: tuple[str | Path, np.ndarray]) -> list[Image.Image | None]:
+    def _cut(
+        self, read: Callable[[str | Path], np.ndarray], item: tuple[str | Path, np.ndarray]
+    ) -> list[Image.Image | None]:
         """The boxes of a file as images of S x S; None where nothing of the box is in the image."""
-        pixels = read_image(item[0]).pixels
+        pixels = read(item[0])
         height, width = pixels.shape[:2]
         x1, y1 = np.floor(item[1][:, :2]).clip(0).astype(int).T
         x2, y2 = np.ceil(item[1][:, 2:]).clip(0, [width, height]).astype(int).T

@@ -116,6 +116,24 @@ def test_encode__names_the_file_that_is_no_image(files: list[Path], tmp_path: Pa
             next(found)
 
 
+@pytest.mark.parametrize('mode', ['roi', 'crop'])
+def test_encode__collects_what_is_no_image_and_goes_on(files: list[Path], tmp_path: Path, mode: str) -> None:
+    broken, failures = tmp_path / 'broken.jpg', dict[str, str]()
+    broken.write_text('text')
+    encoder = RegionEncoder(OFFICIAL, 'cpu', mode=mode)
+    paths = [files[0], broken, files[2]]
+    found = list(encoder.encode(paths, [BOXES[0], BOXES[3], BOXES[2]], failures=failures))
+    alone = list(encoder.encode(files[2:3], BOXES[2:3]))
+    np.testing.assert_allclose(found[2], alone[0], atol=2e-5)
+    assert len(found[1]) == 1
+    assert list(failures) == [str(broken)]
+    assert 'it cannot be read as an image' in failures[str(broken)]
+    failures.clear()
+    images = list(encoder.encode_images(paths, failures=failures))
+    np.testing.assert_allclose(images[2], next(encoder.encode_images(files[2:3])), atol=2e-5)
+    assert list(failures) == [str(broken)]
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
