@@ -6,6 +6,14 @@ from fgdet.cli.lazy_group import LazyGroup
 
 COMMANDS = {
     'ov-coco': ('fgdet.cli.evaluate_ov_coco', 'Boxes or masks on COCO: base, novel and all classes.'),
+    'lvis': ('fgdet.cli.evaluate_lvis', 'Boxes or masks on LVIS: rare, common, frequent and all classes.'),
+    'coco': ('fgdet.cli.evaluate_coco', 'Boxes or masks on any COCO-form file: AP over all its categories.'),
+    'fg-ovd': ('fgdet.cli.evaluate_fg_ovd', 'Captions against wrong ones that differ in a detail: FG-OVD.'),
+    'box-classification': (
+        'fgdet.cli.evaluate_box_classification',
+        'Given boxes named by FG-CLIP: top-1 and top-5.',
+    ),
+    'compare': ('fgdet.cli.evaluate_compare', 'Two runs side by side: differences with paired intervals.'),
 }
 
 

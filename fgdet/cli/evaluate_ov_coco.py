@@ -4,17 +4,29 @@ from typing import Any
 
 import click
 
+from fgdet.cli.evaluation_input import detection_options
 from fgdet.cli.evaluation_output import output_options, show
 
 
 @click.command()
-@click.option('--ann', required=True, help='COCO-form annotation file; all its images count.')
-@click.option('--pred', required=True, help='COCO result list: image_id, category_id, bbox xywh, score.')
+@detection_options
 @click.option('--split', help='JSON with the lists "base" and "novel"; without it, the 48 and 17 classes of OV-COCO.')
-@click.option('--iou-type', type=click.Choice(['bbox', 'segm']), default='bbox', show_default=True)
+@click.option(
+    '--annotated-images-only',
+    is_flag=True,
+    help='Count only images that have an object of the split: the 4,836 of OV-COCO.',
+)
 @output_options
-def command(ann: str, pred: str, split: str | None, iou_type: str, **output: Any) -> None:
+def command(
+    ann: str,
+    pred: str,
+    split: str | None,
+    iou_type: str,
+    annotated_images_only: bool,
+    image_ids: str | None,
+    **output: Any,
+) -> None:
     """AP50 and AP of base, novel and all classes."""
     from fgdet.apis.evaluation import evaluate_ov_coco
 
-    show(evaluate_ov_coco(ann, pred, split, iou_type), **output)
+    show(evaluate_ov_coco(ann, pred, split, iou_type, annotated_images_only, image_ids), **output)

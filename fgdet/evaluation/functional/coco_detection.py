@@ -32,7 +32,7 @@ def evaluate_ov_coco(
 
     Args:
         annotations: a COCO-form dict; categories outside the vocabulary are left out. It is not changed.
-        predictions: a COCO result list; entries of categories outside the vocabulary are left out. It is not changed.
+        predictions: a table or a COCO result list; categories outside the vocabulary are left out. It is not changed.
         vocabulary: the class names with their base/novel split; None is OV-COCO's 48 and 17. ``all`` are its names.
         iou_type: overlap of boxes (``'bbox'``) or of masks (``'segm'``).
 
@@ -45,15 +45,30 @@ def evaluate_ov_coco(
     """
     vocabulary = ov_coco_vocabulary() if vocabulary is None else vocabulary
     category_ids = category_ids_of(vocabulary.names, annotations['categories'])
-    ap50, ap = class_average_precisions(annotations, predictions, category_ids, iou_type)
+    precision, _ = precision_and_recall(annotations, predictions, category_ids, iou_type, num_areas=1)
+    return ov_coco_scores(precision[..., 0], vocabulary)
+
+
+def ov_coco_scores(precision: np.ndarray, vocabulary: Vocabulary) -> dict[str, float]:
+    """Return the scores of :func:`evaluate_ov_coco` from the (T, R, K) precision of the vocabulary's K names."""
+    ap50, ap = precision[0].mean(axis=0), precision.mean(axis=(0, 1))  # (K,)
+    groups = ov_coco_groups(vocabulary)
     scores: dict[str, float] = {}
-    groups = {'base': vocabulary.base_mask, 'novel': vocabulary.novel_mask, 'all': np.ones(len(vocabulary), dtype=bool)}
     for metric, values in (('ap50', ap50), ('ap', ap)):
         for group, mask in groups.items():
             scores[f'{group}_{metric}'] = mean_of_known(values[mask])
     for group, mask in groups.items():
         scores[f'{group}_classes_with_gt'] = int(np.count_nonzero(~np.isnan(ap50[mask])))
     return scores
+
+
+def ov_coco_groups(vocabulary: Vocabulary) -> dict[str, np.ndarray]:
+    """Return (K,) bool for ``base``, ``novel`` and ``all`` of the names."""
+    return {
+        'base': vocabulary.base_mask,
+        'novel': vocabulary.novel_mask,
+        'all': np.ones(len(vocabulary), dtype=bool),
+    }
 
 
 def class_average_precisions(
@@ -66,7 +81,7 @@ def class_average_precisions(
 
     Args:
         annotations: a COCO-form dict.
-        predictions: a COCO result list.
+        predictions: a table or a COCO result list.
         category_ids: the K categories, in the order of the result.
         iou_type: ``'bbox'`` or ``'segm'``.
 
@@ -90,24 +105,29 @@ def evaluate_coco(
 
     Args:
         annotations: a COCO-form dict. It is not changed.
-        predictions: a COCO result list. It is not changed.
+        predictions: a table or a COCO result list. It is not changed.
         category_ids: the categories that count.
         iou_type: ``'bbox'`` or ``'segm'``.
 
     Returns:
-        ``AP, AP50, AP75, APs, APm, APl`` as fractions, the means over the classes that have ground truth of that size;
-        NaN where none has.
+        ``AP, AP50, AP75, APs, APm, APl, AR@100`` as fractions, the means over the classes that have ground truth of
+        that size; NaN where none has.
 
     Raises:
         UserError: a prediction is malformed or names an image or a category that the annotations do not have.
     """
-    precision, _ = precision_and_recall(annotations, predictions, category_ids, iou_type)
-    return {'AP': mean_of_known(precision[..., 0])} | average_precisions(precision)
+    return coco_scores(*precision_and_recall(annotations, predictions, category_ids, iou_type))
+
+
+def coco_scores(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+    """Return the scores of :func:`evaluate_coco` from a (T, R, K, A) precision and a (T, K, A) recall."""
+    return average_precisions(precision) | {f'AR@{MAX_DETECTIONS}': mean_of_known(recall[..., 0])}
 
 
 def average_precisions(precision: np.ndarray) -> dict[str, float]:
-    """Return ``AP50, AP75, APs, APm, APl`` of a (T, R, K, A) precision over ten thresholds and four ranges of area."""
-    scores = {'AP50': mean_of_known(precision[0, ..., 0]), 'AP75': mean_of_known(precision[5, ..., 0])}
+    """Return ``AP, AP50, AP75, APs, APm, APl`` of a (T, R, K, A) precision over ten thresholds and four area ranges."""
+    scores = {'AP': mean_of_known(precision[..., 0])}
+    scores |= {'AP50': mean_of_known(precision[0, ..., 0]), 'AP75': mean_of_known(precision[5, ..., 0])}
     return scores | {f'AP{area[0]}': mean_of_known(precision[..., i]) for i, area in enumerate(AREAS) if i}
 
 
@@ -123,7 +143,7 @@ def precision_and_recall(
 
     Args:
         annotations: a COCO-form dict.
-        predictions: a COCO result list.
+        predictions: a table or a COCO result list.
         category_ids: the K categories, in the order of the result.
         iou_type: ``'bbox'`` or ``'segm'``.
         max_detections: how many of a class count in an image.

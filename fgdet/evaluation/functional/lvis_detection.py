@@ -19,7 +19,7 @@ from fgdet.utils.checks import UserError
 #: LVIS counts the 300 best detections of an image, over all classes.
 MAX_DETECTIONS = 300
 
-#: Fixed AP counts the 10,000 best detections of a class, over all images (Dave et al. 2021, section 4).
+#: Fixed AP counts the 10,000 best detections of a class, over all images (Dave et al. 2021).
 FIXED_DETECTIONS = 10_000
 
 
@@ -49,12 +49,17 @@ def evaluate_lvis(
     Raises:
         UserError: a category has no frequency, or a prediction is malformed or of an unknown id.
     """
-    precision, recall = lvis_precision_and_recall(annotations, predictions, iou_type, fixed_ap)
     frequency = frequencies_of(annotations)
-    scores = {'AP': mean_of_known(precision[..., 0])} | average_precisions(precision)
+    table = best_of_lvis(as_table(predictions, *ids_of(annotations), iou_type), fixed_ap)
+    scores = lvis_scores(*lvis_precision_and_recall(annotations, table, iou_type), frequency)
+    return {name: value for name, value in scores.items() if not (fixed_ap and name.startswith('AR'))}
+
+
+def lvis_scores(precision: np.ndarray, recall: np.ndarray, frequency: np.ndarray) -> dict[str, float]:
+    """Return the scores of :func:`evaluate_lvis` from precision (T, R, K, A), recall (T, K, A) and (K,) frequencies."""
+    scores = average_precisions(precision)
     scores |= {f'AP{each}': mean_of_known(precision[:, :, frequency == each, 0]) for each in 'rcf'}
-    if not fixed_ap:
-        scores |= {f'AR{area[0] if i else ""}@300': mean_of_known(recall[..., i]) for i, area in enumerate(AREAS)}
+    scores |= {f'AR{area[0] if i else ""}@300': mean_of_known(recall[..., i]) for i, area in enumerate(AREAS)}
     return scores | {
         'base_ap': mean_of_known(precision[:, :, frequency != 'r', 0]),
         'novel_ap': scores['APr'],
@@ -62,20 +67,20 @@ def evaluate_lvis(
 
 
 def lvis_precision_and_recall(
-    annotations: dict[str, Any],
-    predictions: ResultTable | Sequence[dict[str, Any]],
-    iou_type: str = 'bbox',
-    fixed_ap: bool = False,
+    annotations: dict[str, Any], table: ResultTable, iou_type: str = 'bbox'
 ) -> tuple[np.ndarray, np.ndarray]:
     """Match detections with ground truth at overlaps of 0.5, 0.55 ... 0.95; see :func:`evaluate_lvis`.
+
+    Args:
+        annotations: an LVIS annotation file's dict.
+        table: checked predictions; all of them count, so hand in those of :func:`best_of_lvis`.
+        iou_type: ``'bbox'`` or ``'segm'``.
 
     Returns:
         precision at 101 recalls, (T, R, K, A), and the largest recall, (T, K, A), of the K categories in the order of
         ``annotations``; NaN without ground truth.
     """
-    frequencies_of(annotations)
-    image_ids, category_ids = ids_of(annotations)
-    table = best_of_lvis(as_table(predictions, image_ids, category_ids, iou_type), fixed_ap)
+    _, category_ids = ids_of(annotations)
     ground_truth = GroundTruth.from_annotations(annotations, category_ids, iou_type, lvis_style=True)
     return measure(ground_truth, table, None, lvis_style=True)
 

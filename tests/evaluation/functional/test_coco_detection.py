@@ -204,6 +204,7 @@ def test_evaluate_coco__equals_pycocotools(seed):
         evaluation.accumulate()
         evaluation.summarize()
     scores = evaluate_coco(annotations, predictions, CATEGORY_IDS)
-    assert list(scores) == ['AP', 'AP50', 'AP75', 'APs', 'APm', 'APl']
-    expected = np.where(evaluation.stats[:6] < 0, np.nan, evaluation.stats[:6])
+    assert list(scores) == ['AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@100']
+    stats = evaluation.stats[[0, 1, 2, 3, 4, 5, 8]]
+    expected = np.where(stats < 0, np.nan, stats)
     np.testing.assert_allclose(list(scores.values()), expected, atol=1e-9)
