@@ -23,7 +23,9 @@ PROTOCOLS = {
     'lvis': 'fgdet.apis.evaluation:evaluate_lvis',
 }
 #: Inputs that are of a run; all others are of the measurement and must be equal.
-RUN_INPUTS = frozenset({'pred', 'checkpoint', 'save_pred', 'images', 'device', 'batch_size', 'workers'})
+RUN_INPUTS = frozenset(
+    {'pred', 'save_pred', 'checkpoint', 'images', 'device', 'batch_size', 'workers', 'mode', 'image_size'}
+)
 
 
 def compare_files(
@@ -95,6 +97,7 @@ def evaluation_of(path: str | Path, protocol: str | None, options: Mapping[str, 
     inputs = record.get('inputs')
     if record.get('name') not in PROTOCOLS or not isinstance(inputs, dict):
         raise UserError(f'evaluation {path}: no name and inputs of a protocol; give what fgdet evaluate --json wrote')
+    inputs = _of_saved_predictions(path, inputs)
     evaluation = protocol_api(record['name'], inputs)(**inputs)
     for name, value in evaluation.scores.items():
         was = record.get(name)
@@ -123,16 +126,23 @@ def protocol_api(name: str, options: Mapping[str, Any]) -> Callable[..., Evaluat
     return api
 
 
+def _of_saved_predictions(path: str | Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that make the evaluation again without running a model."""
+    if inputs.get('pred') is not None:
+        return dict(inputs)
+    if inputs.get('save_pred') is None:
+        raise UserError(f'evaluation {path}: the predictions of its model were not saved; run it with --save-pred')
+    return {name: value for name, value in inputs.items() if name not in RUN_INPUTS} | {'pred': inputs['save_pred']}
+
+
 def _is_list(path: str | Path) -> bool:
     with existing_file(path, 'evaluation').open('rb') as file:
         return file.read(64).removeprefix(b'\xef\xbb\xbf').lstrip()[:1] == b'['
 
 
 def _check_same(first: Evaluation, second: Evaluation, where: str) -> None:
-    if (first.name, first.protocol) != (second.name, second.protocol):
-        raise UserError(
-            f'{where}: different protocols, {first.name} ({first.protocol}) and {second.name} ({second.protocol})'
-        )
+    if first.name != second.name:
+        raise UserError(f'{where}: different protocols, {first.name} and {second.name}')
     for key in sorted({*first.inputs, *second.inputs} - RUN_INPUTS):
         values = first.inputs.get(key), second.inputs.get(key)
         if values[0] != values[1] and not _same_content(*values):
@@ -140,14 +150,18 @@ def _check_same(first: Evaluation, second: Evaluation, where: str) -> None:
 
 
 def _same_content(first: Any, second: Any) -> bool:
-    paths = [Path(each) for each in (first, second) if isinstance(each, str)]
-    if len(paths) < 2 or not all(path.is_file() for path in paths):
+    """Whether two paths, or two lists of them, are of files with the same bytes."""
+    lists = [each if isinstance(each, list) else [each] for each in (first, second)]
+    if len(lists[0]) != len(lists[1]):
         return False
-    digests = []
-    for path in paths:
-        digest = hashlib.sha256()
-        with path.open('rb') as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        digests.append(digest.digest())
-    return digests[0] == digests[1]
+    return all(_digest(one) == _digest(other) is not None for one, other in zip(*lists, strict=True))
+
+
+def _digest(path: Any) -> bytes | None:
+    if not isinstance(path, str) or not Path(path).is_file():
+        return None
+    digest = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()

@@ -1,5 +1,7 @@
 """``fgdet evaluate compare``: parse, call :func:`fgdet.apis.comparison.compare_files`, print."""
 
+from typing import Any
+
 import click
 
 from fgdet.cli.evaluation_output import HTML, JSON, RESAMPLES, SEED
@@ -12,6 +14,9 @@ from fgdet.cli.evaluation_output import HTML, JSON, RESAMPLES, SEED
 @click.option('--ann', help='Of result lists: the annotation file.')
 @click.option('--split', help='Of result lists by ov-coco: JSON with the lists "base" and "novel".')
 @click.option('--iou-type', type=click.Choice(['bbox', 'segm']), help='Of result lists.  [default: bbox]')
+@click.option('--image-ids', metavar='FILE', help='Of result lists: count only these images.')
+@click.option('--fixed-ap', is_flag=True, default=None, help='Of result lists by lvis.')
+@click.option('--annotated-images-only', is_flag=True, default=None, help='Of result lists by ov-coco.')
 @click.option('--classes', type=click.IntRange(0), default=10, show_default=True, help='List so many changed classes.')
 @RESAMPLES
 @SEED
@@ -21,14 +26,12 @@ def command(
     first: str,
     second: str,
     protocol: str | None,
-    ann: str | None,
-    split: str | None,
-    iou_type: str | None,
     classes: int,
     resamples: int,
     seed: int,
     json_file: str | None,
     html_file: str | None,
+    **given: Any,
 ) -> None:
     """Say how run B differs from run A on the same images, with paired bootstrap intervals.
 
@@ -38,7 +41,6 @@ def command(
     from fgdet.cli.progress import PartsProgress
     from fgdet.utils.files import write_json
 
-    given = {'ann': ann, 'split': split, 'iou_type': iou_type}
     options = {name: value for name, value in given.items() if value is not None}
     with PartsProgress({'draws': 1.0}) as progress:
         comparison = compare_files(

@@ -20,11 +20,14 @@ class Evaluation:
         classes: one dict a class, for tables and plots: ``name``, ``group`` (base, novel, rare ...), ``num_objects``
             and its scores, such as ``ap50`` and ``ap``.
         curves: precision-recall curves at an overlap of 0.5: ``{label: (101,) precision}``; recalls 0, 0.01 ... 1.
+            A class's label is ``name (num_objects)``, all others are groups.
         mistakes: the most confident ones first: ``image_id``, ``file_name``, ``bbox`` xywh, ``score``, ``name`` as
-            predicted, ``truth`` and ``kind`` (``wrong class``, ``poor overlap``, ``duplicate``, ``background``).
+            predicted, ``truth``, ``truth_bbox`` and ``kind``, one of
+            :mod:`~fgdet.evaluation.functional.detection_mistakes`; then the largest missed objects.
         resampler: gives the scores of other draws of the images; None where that has no meaning.
         intervals: of the scores, where they were asked for.
         add_details: adds to ``classes``, ``curves`` and ``mistakes`` what a page shows and the scores do not need.
+        details: further entries of the JSON file, such as the bins of a calibration.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Evaluation:
     resampler: Resampler | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
     add_details: Callable[[], None] | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` writes: the scores at the top level, then how they were made."""
@@ -47,4 +51,4 @@ class Evaluation:
             record['intervals'] = {name: list(interval) for name, interval in self.intervals.items()}
         if self.classes:
             record['classes'] = self.classes
-        return record
+        return record | self.details

@@ -71,7 +71,7 @@ def _score_blocks(evaluation: Evaluation) -> list[Block]:
 
 def _curve_blocks(evaluation: Evaluation) -> list[Block]:
     """Groups in one plot, classes in another."""
-    groups = {str(row.get('group')) for row in evaluation.classes} | {'all', *evaluation.columns}
+    classes = {f'{row["name"]} ({row.get("num_objects")})' for row in evaluation.classes}
     captions = {
         True: 'Mean over the classes, at an overlap of 0.5.',
         False: 'The lowest classes above 0, with their numbers of objects.',
@@ -79,7 +79,9 @@ def _curve_blocks(evaluation: Evaluation) -> list[Block]:
     blocks: list[Block] = []
     for is_group, caption in captions.items():
         curves = {
-            name: (_RECALLS, np.asarray(y)) for name, y in evaluation.curves.items() if (name in groups) == is_group
+            name: (_RECALLS, np.asarray(y))
+            for name, y in evaluation.curves.items()
+            if (name not in classes) == is_group
         }
         if curves:
             blocks.append(LinePlot(curves, 'recall', 'precision', caption, y_range=(0.0, 1.02)))

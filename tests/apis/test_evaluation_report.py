@@ -88,7 +88,7 @@ def test_write_page__numbers_names_and_pictures(evaluation, tmp_path):
         evaluation.classes[0]['threshold'] = 0.375
 
     evaluation.add_details = add_details
-    evaluation.curves = {'base': np.linspace(1, 0, 101), '杯 (2)': np.full(101, 0.25)}
+    evaluation.curves = {'base': np.linspace(1, 0, 101), '<b>杯</b> (2)': np.full(101, 0.25)}
     evaluation.intervals = {'base_ap50': Interval(0.5, 0.6)}
     picture = np.full((60, 80, 3), 128, np.uint8)
     (tmp_path / 'images').mkdir()
