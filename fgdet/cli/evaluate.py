@@ -14,6 +14,7 @@ COMMANDS = {
         'Given boxes named by FG-CLIP: top-1 and top-5.',
     ),
     'compare': ('fgdet.cli.evaluate_compare', 'Two runs side by side: differences with paired intervals.'),
+    'calibration': ('fgdet.cli.evaluate_calibration', 'Are scores probabilities? Thresholds for a vocabulary.'),
 }
 
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fgdet.utils.checks import UserError
+from fgdet.utils.files import read_json, read_text
 
 #: Name of a set, and what open_clip calls it: the 80 prompts of the paper, and the 7 of them that do nearly as well.
 TEMPLATE_SETS = {'imagenet': 'OPENAI_IMAGENET_TEMPLATES', 'simple': 'SIMPLE_IMAGENET_TEMPLATES'}
@@ -35,3 +36,35 @@ def template_set(name: str) -> tuple[str, ...]:
         f'vocabulary templates {name!r}: they come with open_clip; install it (pip install open_clip_torch) or give a '
         'list of prompts'
     )
+
+
+def read_templates(choice: str | Path) -> tuple[str, ...]:
+    """The prompts that a user chose.
+
+    Args:
+        choice: ``'openai'`` for the 80 of :func:`template_set`, ``'simple'`` for its 7, ``'none'`` for the name alone,
+            or a file: a JSON list, or one prompt a line.
+
+    Raises:
+        UserError: no such file, or a prompt has no ``{}``.
+    """
+    if choice == 'none':
+        return ('{}',)
+    if choice in ('openai', *TEMPLATE_SETS):
+        return template_set('imagenet' if choice == 'openai' else str(choice))
+    path = Path(choice)
+    if not path.is_file():
+        raise UserError(
+            f'templates {choice}: expected openai, simple, none or a file of prompts, and there is no such file'
+        )
+    is_json = path.suffix == '.json'
+    prompts = read_json(path, 'templates') if is_json else read_text(path, 'templates').splitlines()
+    if not isinstance(prompts, list) or not all(isinstance(prompt, str) for prompt in prompts):
+        raise UserError(f'templates {path}: expected a JSON list of strings')
+    prompts = [prompt.strip() for prompt in prompts if prompt.strip()]
+    wrong = next((prompt for prompt in prompts if '{}' not in prompt), None)
+    if wrong is not None or not prompts:
+        raise UserError(
+            f'templates {path}: {f"{wrong!r} has no {{}} where the name goes" if prompts else "it is empty"}'
+        )
+    return tuple(prompts)

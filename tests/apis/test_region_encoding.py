@@ -70,7 +70,12 @@ def test_encode__crops_are_seen_as_images(files: list[Path]) -> None:
     model = official_model()
     found = list(RegionEncoder(OFFICIAL, 'cpu', batch_size=2, mode='crop').encode(files, BOXES))
     # Outward to whole pixels and no further than the image.
-    crops = [[(3, 2, 60, 41), None, (0, 20, 30, 48)], [], [(0, 0, 33, 21), (5, 5, 6, 9)], [(1, 1, 20, 20)]]
+    crops: list[list[Any]] = [
+        [(3, 2, 60, 41), None, (0, 20, 30, 48)],
+        [],
+        [(0, 0, 33, 21), (5, 5, 6, 9)],
+        [(1, 1, 20, 20)],
+    ]
     for path, windows, features in zip(files, crops, found, strict=True):
         assert len(features) == len(windows)
         for window, feature in zip(windows, features, strict=True):
