@@ -92,11 +92,11 @@ def _class_blocks(comparison: Comparison) -> list[Block]:
         f'{sum(each["difference"] < 0 for each in changes)} worse, of {len(changes)}.',
         Figure(_scatter(changes, comparison.class_score), f'{comparison.class_score} of each class, percent.'),
     ]
-    for title, sign in (('The largest gains.', 1), ('The largest losses.', -1)):
+    for title, sign in (('The largest gains:', 1), ('The largest losses:', -1)):
         chosen = [each for each in changes if sign * each['difference'] > 0][:NUM_CLASSES]
         if chosen:
             table = class_rows(chosen)
-            blocks.append(Table(table, title, right=[name for name in table[0] if name not in ('class', 'group')]))
+            blocks += [title, Table(table, right=[name for name in table[0] if name not in ('class', 'group')])]
     return blocks
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from fgdet.evaluation.class_scores import ClassRow, ordered, score_names
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.visualization.report import Bars, Block, Figure, LinePlot, Section, Table, write_report
-from fgdet.visualization.score_text import score_text
+from fgdet.visualization.score_text import interval_text, score_text
 
 #: Bars of the worst classes: more are no longer looked at.
 NUM_BARS = 30
@@ -54,18 +54,23 @@ def write_evaluation_page(
 
 
 def _score_blocks(evaluation: Evaluation) -> list[Block]:
+    """Rows and columns as on a terminal; with intervals one score a row."""
     columns = list(dict.fromkeys(column for names in evaluation.columns.values() for column in names))
-    rows = []
+    rows: list[dict[str, str]] = []
     for row, names in evaluation.columns.items():
-        cells = {column: names.get(column, '') for column in columns}
-        texts = {c: score_text(evaluation.scores.get(n), evaluation.intervals.get(n)) for c, n in cells.items()}
-        rows.append({'': row} | texts)
-    shown = {name for names in evaluation.columns.values() for name in names.values()}
-    rest = [{'': name, ' ': score_text(value)} for name, value in evaluation.scores.items() if name not in shown]
+        if evaluation.intervals:
+            for column, name in names.items():
+                interval = evaluation.intervals.get(name)
+                shown = {'score': f'{row} {column}'.strip(), 'value': score_text(evaluation.scores.get(name))}
+                rows.append(shown | {'95 % interval': interval_text(interval)})
+        else:
+            rows.append({'': row} | {each: score_text(evaluation.scores.get(names.get(each, ''))) for each in columns})
     caption = 'Percent; counts as they are.'
     if evaluation.intervals:
-        caption += ' In parentheses: 95 % bootstrap interval over the images.'
-    blocks: list[Block] = [Table(rows, caption, right=columns)]
+        caption += ' Intervals: bootstrap over the images.'
+    blocks: list[Block] = [Table(rows, caption, right=list(rows[0])[1:])] if rows else []
+    shown_names = {name for names in evaluation.columns.values() for name in names.values()}
+    rest = [{'': name, ' ': score_text(value)} for name, value in evaluation.scores.items() if name not in shown_names]
     return [*blocks, Table(rest, right=[' '], summary='All other numbers')] if rest else blocks
 
 
@@ -100,7 +105,10 @@ def _class_blocks(classes: Sequence[ClassRow]) -> list[Block]:
         values = [row[main] for row in worst_first if group in ('all', str(row.get('group')))][::-1]
         curves[f'{group} ({len(values)})'] = (np.arange(1, len(values) + 1), 100 * np.array(values))
     unknown = len(classes) - len(worst_first)
-    text = f'{len(worst_first)} classes have a score' + (f', {unknown} have no object here.' if unknown else '.')
+    text = f'{len(worst_first)} classes have a score' + (
+        f', {unknown} have none: no object is theirs.' if unknown else '.'
+    )
+    text += f' {sum(row[main] == 0 for row in worst_first)} are at 0.'
     bars = [(_class_label(row), row[main], score_text(row[main])) for row in worst_first[:NUM_BARS]]
     table = [_class_cells(row, names) for row in sorted(classes, key=lambda row: str(row['name']))]
     return [

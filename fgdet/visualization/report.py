@@ -39,7 +39,7 @@ caption, figcaption { color: var(--soft); font-size: .9rem; text-align: left; pa
 caption { caption-side: bottom; }
 th, td { padding: .35rem .9rem; border-bottom: 1px solid var(--line); text-align: left; }
 th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; }
-.number { text-align: right; }
+.number { text-align: right; white-space: nowrap; }
 tbody tr:hover { background: var(--card); }
 details { margin: 1rem 0; }
 summary { cursor: pointer; color: var(--soft); }
@@ -259,7 +259,7 @@ def _encoded(image: np.ndarray | MatplotlibFigure, kind: str) -> bytes:
 def _plot(plot: LinePlot) -> MatplotlibFigure:
     """Draw the curves on a figure of its own, apart from pyplot's global state."""
     with mpl.rc_context({'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False}):
-        figure = MatplotlibFigure(figsize=(5.2, 3.2), layout='constrained')
+        figure = MatplotlibFigure(figsize=(5, 3.1), layout='constrained')
         axes = figure.add_subplot()
         for name, (x, y) in plot.curves.items():
             if len(x) != len(y):

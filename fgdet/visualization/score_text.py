@@ -18,7 +18,10 @@ def score_text(value: Any, interval: Interval | None = None) -> str:
         return str(value)
     if value is None or np.isnan(value):
         return '-'
-    text = f'{100 * value:.2f}'
-    if interval is None or np.isnan(interval[0]):
-        return text
-    return f'{text} ({100 * interval[0]:.2f}-{100 * interval[1]:.2f})'
+    text, limits = f'{100 * value:.2f}', interval_text(interval)
+    return text if limits == '-' else f'{text} ({limits})'
+
+
+def interval_text(interval: Interval | None) -> str:
+    """Return ``51.20-62.90``; ``-`` where there is none."""
+    return '-' if interval is None or np.isnan(interval[0]) else f'{100 * interval[0]:.2f}-{100 * interval[1]:.2f}'

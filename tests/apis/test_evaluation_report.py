@@ -96,7 +96,16 @@ def test_write_page__numbers_names_and_pictures(evaluation, tmp_path):
     write_page(tmp_path / 'page.html', evaluation, tmp_path / 'images')
 
     page = HtmlPage((tmp_path / 'page.html').read_text(encoding='utf-8'))
-    for text in ('57.33 (50.00-60.00)', 'AP of boxes', '<b>杯</b>', '12.50', '0.375', 'a.json', 'background: cat 0.90'):
+    for text in (
+        '57.33',
+        '50.00-60.00',
+        'AP of boxes',
+        '<b>杯</b>',
+        '12.50',
+        '0.375',
+        'a.json',
+        'background: cat 0.90',
+    ):
         assert any(text in each for each in page.texts) == (text != 'background: cat 0.90'), text
     assert 'b' not in page.tags
     assert 'wrong class: cat 0.90; it is <b>杯</b>' in page.texts
