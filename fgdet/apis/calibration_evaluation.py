@@ -1,0 +1,129 @@
+"""Calibration of saved detections, and thresholds of their scores as a vocabulary that a detector takes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fgdet.evaluation.evaluation import Evaluation
+from fgdet.evaluation.functional import calibration_error, coco_detection, lvis_detection
+from fgdet.evaluation.functional.calibration_error import CalibrationResampler, Judged
+from fgdet.evaluation.functional.detection_matches import Matches, match_detections
+from fgdet.evaluation.result_table import ResultTable
+from fgdet.evaluation.results import as_table, load_annotations, load_results
+from fgdet.structures.vocabulary import Vocabulary
+from fgdet.utils.checks import UserError
+from fgdet.utils.files import write_json
+
+_COLUMNS = {
+    'error': {'all': 'ece', 'by class': 'class_ece', 'equal mass': 'equal_mass_ece', 'largest': 'mce'},
+    'one threshold': {'F1': 'common_f1', 'precision': 'common_precision', 'recall': 'common_recall'},
+    'each its own': {'F1': 'own_f1', 'precision': 'own_precision', 'recall': 'own_recall'},
+}
+
+
+def evaluate_calibration(
+    ann: str | Path,
+    pred: str | Path,
+    vocab: str | Path | None = None,
+    iou_type: str = 'bbox',
+    bins: int = calibration_error.NUM_BINS,
+    min_score: float = 0.0,
+    min_objects: int = 10,
+) -> Evaluation:
+    """How far scores are from the share of right detections, and the scores from which on F1 is best.
+
+    A detection is right when it is matched at an overlap of 0.5 by the rules of COCO; by those of LVIS where the file's
+    images list ``neg_category_ids``.
+
+    Args:
+        ann: COCO-form or LVIS annotation file; all its images count.
+        pred: COCO result list, best of a detector that was run with a low score threshold.
+        vocab: ``ov_coco``, ``lvis_v1`` or a vocabulary file: the classes that count; None for all categories.
+        iou_type: ``bbox`` or ``segm``.
+        bins: how many, of equal width, and of equal numbers of detections.
+        min_score: detections below are not looked at.
+        min_objects: a class with fewer objects takes the common threshold.
+
+    Returns:
+        Scores ``ece, class_ece, equal_mass_ece, mce``, ``threshold`` (one for all classes), F1, precision and recall
+        under it (``common_``) and under each class's own (``own_``), ``num_detections, num_objects``; the classes with
+        ``f1``, ``ece`` and ``threshold``; and the ``bins`` in ``details``.
+
+    Raises:
+        UserError: a file is missing or malformed, a score is outside 0..1, or a name has no category.
+    """
+    if bins < 1:
+        raise UserError(f'bins: expected 1 or more, got {bins}')
+    annotations, table = load_annotations(ann), load_results(pred)
+    names = [str(each['name']) for each in annotations['categories']]
+    names = names if vocab is None else list(Vocabulary.build(vocab).names)
+    try:
+        matches = _matches(annotations, table, names, iou_type)
+        judged = calibration_error.judged_detections(matches, min_score)
+    except UserError as error:
+        raise UserError(f'prediction file {pred}, annotation file {ann}: {error}') from error
+    common, own = calibration_error.class_thresholds(judged, min_objects)
+    resampler = CalibrationResampler(judged, matches.image_ids, bins, {'common': common, 'own': own})
+    scores = resampler.scores(np.ones(len(matches.image_ids)))
+    scores |= {
+        'threshold': float(common[0]),
+        'num_detections': len(judged.scores),
+        'num_objects': len(judged.object_images),
+    }
+    inputs = {'ann': str(ann), 'pred': str(pred), 'vocab': vocab and str(vocab), 'iou_type': iou_type, 'bins': bins}
+    return Evaluation(
+        name='calibration',
+        protocol=(
+            f'expected calibration error in {bins} bins of scores; right: matched at an overlap of 0.5 of '
+            f'{"boxes" if iou_type == "bbox" else "masks"}'
+        ),
+        scores=scores,
+        inputs=inputs | {'min_score': min_score, 'min_objects': min_objects},
+        columns=_COLUMNS,
+        classes=_class_rows(names, judged, own, resampler.class_errors()),
+        resampler=resampler,
+        details={'bins': _bin_rows(judged, bins)},
+    )
+
+
+def write_thresholds(path: str | Path, evaluation: Evaluation) -> None:
+    """Write a vocabulary file of the classes' names and thresholds; what else a vocabulary has is left open.
+
+    Args:
+        path: a ``.json`` file, which ``fgdet detect --vocab`` takes.
+        evaluation: of :func:`evaluate_calibration`.
+
+    Raises:
+        UserError: no detection is right, so that there is no threshold.
+    """
+    if np.isnan(evaluation.scores['threshold']):
+        raise UserError('thresholds: no detection is right, so there is nothing to choose them by')
+    thresholds = {row['name']: row['threshold'] for row in evaluation.classes}
+    write_json(path, {'names': list(thresholds), 'thresholds': thresholds})
+
+
+def _matches(annotations: dict[str, Any], table: ResultTable, names: list[str], iou_type: str) -> Matches:
+    category_ids = coco_detection.category_ids_of(names, annotations['categories'])
+    if not any('neg_category_ids' in image for image in annotations['images']):
+        return match_detections(annotations, table, category_ids, iou_type)
+    table = as_table(table, *coco_detection.ids_of(annotations), iou_type)
+    table = lvis_detection.best_of_lvis(table)
+    return match_detections(annotations, table, category_ids, iou_type, lvis_detection.MAX_DETECTIONS, lvis_style=True)
+
+
+def _class_rows(names: list[str], judged: Judged, limits: np.ndarray, errors: np.ndarray) -> list[dict[str, Any]]:
+    f1 = calibration_error.class_f1(judged, limits)
+    columns = zip(names, *(each.tolist() for each in (judged.num_objects, f1, errors, limits)), strict=True)
+    return [
+        {'name': name, 'num_objects': number, 'f1': of_class, 'ece': error, 'threshold': limit}
+        for name, number, of_class, error, limit in columns
+    ]
+
+
+def _bin_rows(judged: Judged, bins: int) -> list[dict[str, Any]]:
+    edges = calibration_error.equal_width_edges(bins)
+    found = calibration_error.reliability(judged.scores, judged.right, edges)
+    columns = zip(edges[:-1], edges[1:], found.counts, found.confidence, found.accuracy, strict=True)
+    fields = ('low', 'high', 'num_detections', 'confidence', 'accuracy')
+    return [dict(zip(fields, map(float, row), strict=True)) for row in columns]
