@@ -31,6 +31,33 @@ def test_ov_coco__writes_the_reference_numbers(data_dir, tmp_path):
     assert base == ['base', '57.33', '38.58']
 
 
+@pytest.mark.parametrize('options', [[], ['--fixed-ap']])
+def test_lvis__writes_the_reference_numbers(data_dir, tmp_path, options):
+    """No image has more than 300 detections and no class more than 10,000: both protocols give the same."""
+    json_file, folder = tmp_path / 'scores.json', data_dir.parent / 'lvis'
+    files = ['--ann', str(folder / 'annotations.json'), '--pred', str(folder / 'predictions_bbox.json')]
+    result = CliRunner().invoke(command, ['lvis', *files, '--json', str(json_file), *options])
+    assert result.exit_code == 0, result.output
+    expected = json.loads((folder / 'expected_bbox.json').read_text())
+    written = json.loads(json_file.read_text())
+    if options:
+        assert result.output.count('Fixed AP') == 2 and written['protocol'].startswith('Fixed AP')
+        expected = {name: value for name, value in expected.items() if not name.startswith('AR')}
+        expected['Fixed AP'] = expected['AP']
+    assert {key: written[key] for key in expected} == pytest.approx(expected, abs=1e-6)
+
+
+def test_coco__all_categories_of_the_file(data_dir, tmp_path):
+    json_file = tmp_path / 'scores.json'
+    arguments = ['coco', *_arguments(data_dir)[1:], '--json', str(json_file)]
+    assert CliRunner().invoke(command, arguments).exit_code == 0
+    written = json.loads(json_file.read_text())
+    expected = json.loads((data_dir / 'expected_bbox.json').read_text())
+    assert list(written)[:7] == ['AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@100']
+    assert len(written['classes']) == 80  # of the 15 that are not among the 65, the file has no object
+    assert (written['AP50'], written['AP']) == pytest.approx((expected['all_ap50'], expected['all_ap']), abs=1e-6)
+
+
 def test_ov_coco__takes_a_split_of_its_own(data_dir, tmp_path):
     split, json_file = tmp_path / 'split.json', tmp_path / 'scores.json'
     split.write_text(json.dumps({'base': ['person'], 'novel': ['toaster']}))
