@@ -1,7 +1,7 @@
 """A trained detector as one object: pictures in, boxes with names out."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +119,7 @@ class Detector:
         Raises:
             UserError: the names are empty, repeated or no strings.
         """
-        vocabulary = Vocabulary.build(vocabulary)
-        if self.settings.compete:
-            vocabulary = with_competition(vocabulary, self.model.training_vocabulary)
-        self.model.set_vocabulary(vocabulary)
+        self.model.set_vocabulary(self._with_rivals(vocabulary))
 
     def detect(self, images: ImageInput | Sequence[ImageInput], score_threshold: float = 0.3) -> list[Detections]:
         """Detections of each image, the best first.
@@ -168,6 +165,28 @@ class Detector:
         ]
 
     @torch.no_grad()
+    def detect_vocabularies(
+        self,
+        image: np.ndarray,
+        vocabularies: Sequence[Vocabulary | Sequence[str]],
+        score_threshold: float = 0.0,
+    ) -> Iterator[Detections]:
+        """Yield what is found of one vocabulary after another; the towers see the image once, and as a whole.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            vocabularies: as for :meth:`set_vocabulary`; afterwards the detector has the last one.
+            score_threshold: as for :meth:`detect`.
+        """
+        _check_threshold(score_threshold)
+        inputs = self.prepare(image)
+        frame_hw = inputs['data_samples'].ori_shape
+        batch = self.model.data_preprocessor(pseudo_collate([inputs]), False)
+        completed = map(self._with_rivals, vocabularies)
+        for (found,) in self.model.predict_vocabularies(batch['inputs'], batch['data_samples'], completed):
+            yield self._above(self._read(found.cpu().numpy(), frame_hw, image.shape[:2]), score_threshold)
+
+    @torch.no_grad()
     def region_features(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
         """What the frozen tower sees in boxes: (N, 4) in pixels of an (H, W, 3) uint8 RGB array -> (N, d) of length 1.
 
@@ -180,6 +199,12 @@ class Detector:
         boxes = torch.as_tensor(boxes_xyxy, dtype=torch.float32) * torch.tensor([factor_x, factor_y] * 2)
         batch = self.model.data_preprocessor(pseudo_collate([inputs]), False)['inputs']
         return self.model.region_features(batch, [boxes.to(batch.device)]).cpu().numpy()
+
+    def _with_rivals(self, vocabulary: Vocabulary | Sequence[str]) -> Vocabulary:
+        """A vocabulary and, where the settings want them, the trained names that stand against it."""
+        vocabulary = Vocabulary.build(vocabulary)
+        compete = self.settings.compete
+        return with_competition(vocabulary, self.model.training_vocabulary) if compete else vocabulary
 
     def _detect_tiled(self, image: np.ndarray, score_threshold: float) -> Detections:
         settings = self.settings

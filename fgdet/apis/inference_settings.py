@@ -17,6 +17,7 @@ class InferenceSettings:
         nms: ``'class'``: a box suppresses worse ones of its own name. ``'agnostic'``: of any name.
         nms_iou: overlap of two boxes from which on the worse is suppressed, 0..1.
         max_per_image: detections of an image (with tiles: of a tile) at most.
+        score_thr: scores up to this are no candidates for suppression, 0..1.
         tile: side in pixels of the tiles for images larger than that; the side that the detector resizes to sees all
             pixels.
         tile_overlap: share of a tile that neighbours have in common, 0.05 to 0.9: what is smaller lies whole in one.
@@ -32,6 +33,7 @@ class InferenceSettings:
     nms: str | None = None
     nms_iou: float | None = None
     max_per_image: int | None = None
+    score_thr: float | None = None
     tile: int | None = None
     tile_overlap: float = 0.25
     scale: int | None = None
@@ -46,6 +48,8 @@ class InferenceSettings:
                 raise UserError(f'{field}: expected {least} or more, got {value}')
         if self.nms_iou is not None and not 0 < self.nms_iou <= 1:
             raise UserError(f'nms_iou: expected 0..1, got {self.nms_iou}')
+        if self.score_thr is not None and not 0 <= self.score_thr <= 1:
+            raise UserError(f'score_thr: expected 0..1, got {self.score_thr}')
         if not 0.05 <= self.tile_overlap <= 0.9:
             raise UserError(f'tile_overlap: expected 0.05 to 0.9, got {self.tile_overlap}')
 
@@ -83,4 +87,6 @@ def with_suppression(test_cfg: dict[str, Any], settings: InferenceSettings) -> d
         changed['nms'] = own
     if settings.max_per_image is not None:
         changed['max_per_img'] = settings.max_per_image
+    if settings.score_thr is not None:
+        changed['score_thr'] = settings.score_thr
     return changed

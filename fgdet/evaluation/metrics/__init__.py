@@ -12,6 +12,8 @@ from fgdet.evaluation.metrics.zero_shot_metric import ZeroShotMetric
 __all__ = [
     'BoxClassificationMetric',
     'CocoFormMetric',
+    'FGOVDDetectionMetric',
+    'FGOVDRankMetric',
     'OVCocoMetric',
     'OVLvisMetric',
     'RegionTextMetric',

@@ -3,7 +3,7 @@
 Axes: B images, K names, N negative prompts or boxes of an image, d dimension of an embedding.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -108,6 +108,25 @@ class OpenVocabularyMixin:
         *taps, dense = self.backbone(batch_inputs)
         results = self.predict_levels(self.neck(taps), dense, batch_data_samples, rescale)
         return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def predict_vocabularies(
+        self,
+        batch_inputs: Tensor,
+        batch_data_samples: list[Any],
+        vocabularies: Iterable[Vocabulary],
+        rescale: bool = True,
+    ) -> Iterator[list[Any]]:
+        """Yield the ``pred_instances`` of each image for one vocabulary after another, as :meth:`predict` gives them.
+
+        The tower and the neck see the images once. Each vocabulary is completed as by :meth:`set_vocabulary`, and
+        :attr:`vocabulary` stays the last one.
+        """
+        *taps, dense = self.backbone(batch_inputs)
+        levels = self.neck(taps)
+        for vocabulary in vocabularies:
+            self.set_vocabulary(vocabulary)
+            self.use(self.vocabulary)
+            yield self.predict_levels(levels, dense, batch_data_samples, rescale)
 
     def predict_levels(
         self, levels: tuple[Tensor, ...], dense: Tensor, batch_data_samples: list[Any], rescale: bool
