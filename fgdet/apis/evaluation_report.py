@@ -134,7 +134,7 @@ def mistake_crops(mistakes: Sequence[Mapping[str, Any]], folder: Path | None) ->
             continue
         missed = mistake['kind'] == 'missed'
         truth = mistake['bbox'] if missed else mistake.get('truth_bbox')
-        crops[index] = draw_mistake(image, None if missed else mistake['bbox'], truth)
+        crops[index] = draw_mistake(image, None if missed else mistake.get('bbox'), truth)
     return crops, f'{len(problems)} of {len(chosen)} pictures are missing: {problems[0]}' if problems else ''
 
 

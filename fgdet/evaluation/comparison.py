@@ -69,11 +69,11 @@ def compare_evaluations(first: Evaluation, second: Evaluation, resamples: int = 
 
 
 def _class_changes(first: Evaluation, second: Evaluation, score: str) -> list[dict[str, Any]]:
-    after = {str(row['name']): row.get(score) for row in second.classes}
+    after = {(row['name'], row.get('group')): row.get(score) for row in second.classes}
     changes = []
     for row in first.classes:
         value: Any = row.get(score)
-        other: Any = after.get(str(row['name']))
+        other: Any = after.get((row['name'], row.get('group')))
         if is_known(value) and is_known(other):
             facts = {key: row[key] for key in row if key in ('name', 'group', 'num_objects')}
             changes.append({**facts, 'first': value, 'second': other, 'difference': other - value})

@@ -45,6 +45,7 @@ def write_evaluation_page(
     sections = [
         Section('Scores', [evaluation.protocol, *_score_blocks(evaluation)]),
         Section('Precision and recall', _curve_blocks(evaluation)),
+        Section('Scores as probabilities', _reliability_blocks(evaluation.details.get('bins', ()))),
         Section('Classes', _class_blocks(evaluation.classes)),
         Section('Mistakes', _mistake_blocks(evaluation.mistakes, crops or {}, note)),
         Section('How to make it again', [_inputs_table(evaluation)]),
@@ -93,6 +94,24 @@ def _curve_blocks(evaluation: Evaluation) -> list[Block]:
     return blocks
 
 
+def _reliability_blocks(bins: Sequence[Mapping[str, float]]) -> list[Block]:
+    """Mean score of each bin and the share of its detections that are right."""
+    if not bins:
+        return []
+    shares = ([each['confidence'] for each in bins], [each['accuracy'] for each in bins])
+    curves = {'detections': shares, 'as they should be': ([0.0, 1.0], [0.0, 1.0])}
+    table = [
+        {'scores': f'{each["low"]:.2f}-{each["high"]:.2f}', 'detections': str(round(each['num_detections']))}
+        | {'mean score': score_text(each['confidence']), 'right': score_text(each['accuracy'])}
+        for each in bins
+    ]
+    caption = 'By bins of scores, at an overlap of 0.5.'
+    return [
+        LinePlot(curves, 'score', 'share that is right', caption, y_range=(0.0, 1.02)),
+        Table(table, right=list(table[0]), summary=f'All {len(table)} bins'),
+    ]
+
+
 def _class_blocks(classes: Sequence[ClassRow]) -> list[Block]:
     names = score_names(classes)
     if not names:
@@ -138,30 +157,31 @@ def _mistake_blocks(mistakes: Sequence[Mapping[str, Any]], crops: Mapping[int, n
     if not mistakes:
         return []
     counts = Counter(str(each['kind']) for each in mistakes)
-    rows = [
-        {'kind': kind, 'count': counts.pop(kind), 'meaning': text} for kind, text in _KINDS.items() if kind in counts
-    ]
-    rows += [{'kind': kind, 'count': count, 'meaning': ''} for kind, count in counts.items()]
-    blocks: list[Block] = [
-        f'The {sum(each["kind"] != "missed" for each in mistakes)} most confident detections that are wrong at an '
-        'overlap of 0.5, and the largest objects that were missed. Red: detected; green: the object it is judged by.',
-        Table(rows),
-    ]
+    of_detections = any('overlap' in each for each in mistakes)
+    if of_detections:
+        text = (
+            f'The {len(mistakes) - counts["missed"]} most confident detections that are wrong at an overlap of 0.5, '
+            'and the largest objects that were missed. Red: detected; green: the object it is judged by.'
+        )
+        table = [{'kind': kind, 'count': counts[kind], 'meaning': _KINDS[kind]} for kind in _KINDS if counts[kind]]
+    else:
+        text, table = 'The most confident mistakes.', [{'kind': kind, 'count': n} for kind, n in counts.items()]
+    blocks: list[Block] = [text, Table(table)]
     if note:
         blocks.append(note)
     blocks += [Figure(crops[index], _mistake_text(mistakes[index]), is_photo=True) for index in sorted(crops)]
-    table = [
+    rows = [
         {
             'kind': each['kind'],
             'detected': each.get('name') or '',
             'score': '' if each.get('score') is None else f'{each["score"]:.3f}',
             'truth': each.get('truth') or '',
             'image': each.get('file_name') or str(each['image_id']),
-            'box': ', '.join(f'{value:.0f}' for value in each['bbox']),
+            'box': ', '.join(f'{value:.0f}' for value in each.get('bbox') or ()),
         }
         for each in mistakes
     ]
-    return [*blocks, Table(table, 'Boxes: x, y, width, height in pixels.', ['score'], f'All {len(table)} as a list')]
+    return [*blocks, Table(rows, 'Boxes: x, y, width, height in pixels.', ['score'], f'All {len(rows)} as a list')]
 
 
 def _mistake_text(mistake: Mapping[str, Any]) -> str:

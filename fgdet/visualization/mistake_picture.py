@@ -19,15 +19,16 @@ def draw_mistake(
     Args:
         image: (H, W, 3) uint8 RGB.
         detected: x, y, width, height in pixels of ``image``, drawn red; None: nothing was detected.
-        truth: the same for the object, drawn green. At least one of both is needed.
+        truth: the same for the object, drawn green. Without both the whole image is shown.
         side: the longer side of the picture in pixels.
 
     Returns:
         (h, w, 3) uint8 RGB, the longer of h and w being ``side``.
     """
-    boxes = np.array([box for box in (detected, truth) if box is not None], dtype=np.float64)
-    boxes[:, 2:] += boxes[:, :2]
     size_wh = np.array([image.shape[1], image.shape[0]])
+    shown = [box for box in (detected, truth) if box is not None] or [(0, 0, *size_wh)]
+    boxes = np.array(shown, dtype=np.float64)
+    boxes[:, 2:] += boxes[:, :2]
     boxes = boxes.reshape(-1, 2, 2).clip(0, size_wh)  # (boxes, corner, xy)
     low, high = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)
     reach = max(float((high - low).max()) * (0.5 + MARGIN), LEAST_SIDE / 2)

@@ -128,3 +128,19 @@ def test_write_page__scores_alone(tmp_path):
     assert 'nothing at all' in page.texts
     with pytest.raises(UserError, match='--images none: no such folder'):
         write_page(tmp_path / 'page.html', evaluation, 'none')
+
+
+def test_write_page__other_protocols(tmp_path):
+    """Mistakes of whole images, and the bins of a calibration."""
+    evaluation = Evaluation('z', 'p', {'top1': 0.5}, {}, {'': {'top-1': 'top1'}})
+    evaluation.mistakes = [
+        {'image_id': 3, 'file_name': 'a.png', 'score': 0.75, 'name': 'cat', 'truth': 'dog', 'kind': 'wrong class'}
+    ]
+    bins = [(0.0, 0.5, 0.0, math.nan, math.nan), (0.5, 1.0, 8.0, 0.75, 0.625)]
+    fields = ('low', 'high', 'num_detections', 'confidence', 'accuracy')
+    evaluation.details = {'bins': [dict(zip(fields, each, strict=True)) for each in bins]}
+    (tmp_path / 'a.png').write_bytes(cv2.imencode('.png', np.zeros((9, 9, 3), np.uint8))[1].tobytes())
+    write_page(tmp_path / 'page.html', evaluation, tmp_path)
+    page = HtmlPage((tmp_path / 'page.html').read_text(encoding='utf-8'))
+    assert {'The most confident mistakes.', 'wrong class: cat 0.75; it is dog', '0.50-1.00', '62.50'} <= set(page.texts)
+    assert sum(key == 'src' for key, _ in page.attributes) == 2
