@@ -71,6 +71,7 @@ class RegionEncoder:
             )
         self.device = choose_device(device)
         model = checkpoint if isinstance(checkpoint, FGCLIP) else FGCLIP.from_pretrained(checkpoint)
+        self.source = 'a model in memory' if isinstance(checkpoint, FGCLIP) else str(checkpoint)
         self.model = model.eval().requires_grad_(False).to(self.device)
         self.preprocessing = model.preprocessing._replace(image_size=image_size or model.preprocessing.image_size)
         side, patch = self.preprocessing.image_size, model.patch_size
@@ -107,7 +108,7 @@ class RegionEncoder:
             UserError: a file is no image, when its turn comes; the message names it.
             ValueError: the numbers of files and of arrays differ, or an array is not (N_i, 4).
         """
-        boxes = [np.asarray(each, dtype=np.float32) for each in boxes]
+        boxes = [np.asarray(each, dtype=np.float64) for each in boxes]
         if len(paths) != len(boxes) or any(each.ndim != 2 or each.shape[1] != 4 for each in boxes):
             shapes = sorted({each.shape[1:] for each in boxes})
             raise ValueError(f'boxes: expected (N, 4) for each of {len(paths)} files, got {len(boxes)} of {shapes}')
@@ -200,8 +201,9 @@ class RegionEncoder:
         """A file at S x S, and its boxes (N_i, 4) in pixels of that."""
         pixels = read(item[0])
         height, width = pixels.shape[:2]
-        scale = self.preprocessing.image_size / torch.tensor([width, height] * 2, dtype=torch.float32)
-        return self.preprocessing.squash(pixels), torch.from_numpy(item[1]) * scale
+        # In float64 a box of the whole image ends at S exactly: RoIAlign takes one sample more where it ends beyond.
+        scaled = item[1] / [width, height, width, height] * self.preprocessing.image_size
+        return self.preprocessing.squash(pixels), torch.from_numpy(scaled).float()
 
     @torch.no_grad()
     def _pool(self, batch: Sequence[tuple[Image.Image, Tensor]]) -> list[np.ndarray]:

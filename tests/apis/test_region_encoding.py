@@ -15,11 +15,12 @@ from fgdet.models.fg_clip import FGCLIP
 from fgdet.utils.checks import UserError
 from tests.builders import OFFICIAL, official_model, write_image, write_small_clip
 
-# Pixels of the files; one of no area, one that reaches out, one half a pixel wide, one image without any.
+# Pixels of the files: a box of no area, one that reaches out, one half a pixel wide, one of the whole image; an image
+# without any.
 BOXES = [
     np.array([[3.0, 2.5, 60, 41], [10, 10, 10, 30], [-9, 20, 30, 55.5]]),
     np.zeros((0, 4)),
-    np.array([[0, 0, 33.0, 21], [5.2, 5.2, 5.7, 9]]),
+    np.array([[0, 0, 33, 21], [5.2, 5.2, 5.7, 9]]),
     np.array([[1, 1, 20.0, 20]]),
 ]
 
@@ -44,9 +45,8 @@ def once_per_box(model: FGCLIP, path: Path, boxes: np.ndarray, side: int) -> np.
     for box in boxes:
         image = Image.open(path)
         dense = model.encode_dense(squashed(model, image, side))
-        cells = torch.tensor(box).float() * torch.tensor(
-            [dense.shape[3] / image.width, dense.shape[2] / image.height] * 2
-        )
+        width, height = image.size
+        cells = torch.tensor(box / [width, height, width, height] * (side // model.patch_size)).float()
         rows.append(roi_align(dense, [cells[None]], 1, 1.0, -1, True)[:, :, 0, 0].numpy())
     return np.concatenate(rows)
 
