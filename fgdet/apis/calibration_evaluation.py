@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from fgdet.apis.matched_predictions import match_by_file
 from fgdet.evaluation.evaluation import Evaluation
-from fgdet.evaluation.functional import calibration_error, coco_detection, lvis_detection
+from fgdet.evaluation.functional import calibration_error
 from fgdet.evaluation.functional.calibration_error import CalibrationResampler, Judged
-from fgdet.evaluation.functional.detection_matches import Matches, match_detections
-from fgdet.evaluation.result_table import ResultTable
-from fgdet.evaluation.results import as_table, load_annotations, load_results
+from fgdet.evaluation.results import load_annotations, load_results
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import write_json
@@ -59,7 +58,7 @@ def evaluate_calibration(
     names = [str(each['name']) for each in annotations['categories']]
     names = names if vocab is None else list(Vocabulary.build(vocab).names)
     try:
-        matches = _matches(annotations, table, names, iou_type)
+        matches = match_by_file(annotations, table, names, iou_type)
         judged = calibration_error.judged_detections(matches, min_score)
     except UserError as error:
         raise UserError(f'prediction file {pred}, annotation file {ann}: {error}') from error
@@ -83,7 +82,7 @@ def evaluate_calibration(
         columns=_COLUMNS,
         classes=_class_rows(names, judged, own, resampler.class_errors()),
         resampler=resampler,
-        details={'bins': _bin_rows(judged, bins)},
+        details={'bins': bin_rows(judged, bins)},
     )
 
 
@@ -103,15 +102,6 @@ def write_thresholds(path: str | Path, evaluation: Evaluation) -> None:
     write_json(path, {'names': list(thresholds), 'thresholds': thresholds})
 
 
-def _matches(annotations: dict[str, Any], table: ResultTable, names: list[str], iou_type: str) -> Matches:
-    category_ids = coco_detection.category_ids_of(names, annotations['categories'])
-    if not any('neg_category_ids' in image for image in annotations['images']):
-        return match_detections(annotations, table, category_ids, iou_type)
-    table = as_table(table, *coco_detection.ids_of(annotations), iou_type)
-    table = lvis_detection.best_of_lvis(table)
-    return match_detections(annotations, table, category_ids, iou_type, lvis_detection.MAX_DETECTIONS, lvis_style=True)
-
-
 def _class_rows(names: list[str], judged: Judged, limits: np.ndarray, errors: np.ndarray) -> list[dict[str, Any]]:
     f1 = calibration_error.class_f1(judged, limits)
     columns = zip(names, *(each.tolist() for each in (judged.num_objects, f1, errors, limits)), strict=True)
@@ -121,7 +111,8 @@ def _class_rows(names: list[str], judged: Judged, limits: np.ndarray, errors: np
     ]
 
 
-def _bin_rows(judged: Judged, bins: int) -> list[dict[str, Any]]:
+def bin_rows(judged: Judged, bins: int = calibration_error.NUM_BINS) -> list[dict[str, Any]]:
+    """Bins of scores of equal width, with their mean score and the share that is right; NaN where one is empty."""
     edges = calibration_error.equal_width_edges(bins)
     found = calibration_error.reliability(judged.scores, judged.right, edges)
     columns = zip(edges[:-1], edges[1:], found.counts, found.confidence, found.accuracy, strict=True)

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from fgdet.apis.calibration_evaluation import bin_rows
 from fgdet.evaluation.class_scores import ordered
 from fgdet.evaluation.evaluation import Evaluation
-from fgdet.evaluation.functional import detection_mistakes
+from fgdet.evaluation.functional import calibration_error, detection_mistakes
 from fgdet.evaluation.functional.detection_matches import Matches
 from fgdet.evaluation.result_table import ResultTable
 
@@ -64,7 +65,8 @@ def attach_mistakes(
     make_matches: Callable[[], Matches],
     iou_type: str = 'bbox',
 ) -> None:
-    """Let ``evaluation.add_details()`` find the mistakes, the missed objects and each class's best threshold.
+    """Let ``evaluation.add_details()`` find the mistakes, the missed objects, each class's best threshold and its
+    missed objects, and bins of scores where all are 0..1.
 
     Args:
         evaluation: of detections, with its classes in the order of the categories that are matched.
@@ -80,9 +82,13 @@ def attach_mistakes(
         missed = detection_mistakes.find_missed(matches, predictions, annotations, iou_type=iou_type)
         files = {each['id']: each.get('file_name') or each.get('coco_url') for each in annotations['images']}
         evaluation.mistakes = [each | {'file_name': files[each['image_id']]} for each in [*found, *missed]]
-        thresholds = detection_mistakes.best_thresholds(matches).tolist()
-        num_missed = detection_mistakes.count_missed(matches).tolist()
-        for row, threshold, count in zip(evaluation.classes, thresholds, num_missed, strict=True):
-            row |= {'num_missed': count, 'threshold': threshold}
+        for row, count in zip(evaluation.classes, detection_mistakes.count_missed(matches).tolist(), strict=True):
+            row['num_missed'] = count
+        if ((matches.scores >= 0) & (matches.scores <= 1)).all():
+            judged = calibration_error.judged_detections(matches)
+            evaluation.details['bins'] = bin_rows(judged)
+            thresholds = calibration_error.class_thresholds(judged, min_objects=1)[1].tolist()
+            for row, threshold in zip(evaluation.classes, thresholds, strict=True):
+                row['threshold'] = threshold
 
     evaluation.add_details = add_details

@@ -127,7 +127,8 @@ def _class_blocks(classes: Sequence[ClassRow]) -> list[Block]:
     text = f'{len(worst_first)} classes have a score' + (
         f', {unknown} have none: no object is theirs.' if unknown else '.'
     )
-    text += f' {sum(row[main] == 0 for row in worst_first)} are at 0.'
+    if zeros := sum(row[main] == 0 for row in worst_first):
+        text += f' {zeros} are at 0.'
     bars = [(_class_label(row), row[main], score_text(row[main])) for row in worst_first[:NUM_BARS]]
     table = [_class_cells(row, names) for row in sorted(classes, key=lambda row: str(row['name']))]
     return [
@@ -187,7 +188,7 @@ def _mistake_blocks(mistakes: Sequence[Mapping[str, Any]], crops: Mapping[int, n
 def _mistake_text(mistake: Mapping[str, Any]) -> str:
     if mistake.get('score') is None:
         return f'{mistake["kind"]}: {mistake["truth"]}'
-    truth = f'; it is {mistake["truth"]}' if mistake.get('truth') else ''
+    truth = f'; it is {mistake["truth"]}' if mistake.get('truth') not in (None, mistake['name']) else ''
     return f'{mistake["kind"]}: {mistake["name"]} {mistake["score"]:.2f}{truth}'
 
 

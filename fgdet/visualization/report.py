@@ -259,7 +259,7 @@ def _encoded(image: np.ndarray | MatplotlibFigure, kind: str) -> bytes:
 def _plot(plot: LinePlot) -> MatplotlibFigure:
     """Draw the curves on a figure of its own, apart from pyplot's global state."""
     with mpl.rc_context({'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False}):
-        figure = MatplotlibFigure(figsize=(5, 3.1), layout='constrained')
+        figure = MatplotlibFigure(figsize=(4.8, 3), layout='constrained')
         axes = figure.add_subplot()
         for name, (x, y) in plot.curves.items():
             if len(x) != len(y):

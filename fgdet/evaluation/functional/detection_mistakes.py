@@ -1,4 +1,4 @@
-"""What is wrong with detections: the kind of each mistake, the objects that were missed, the best limits of scores.
+"""What is wrong with detections: the kind of each mistake, and the objects that were missed.
 
 The kinds are those of Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020,
 section 2.2, at its limits of 0.5 and 0.1. Of a detection that fits two kinds TIDE takes localization before class
@@ -113,27 +113,6 @@ def count_missed(matches: Matches) -> np.ndarray:
     num_classes = len(matches.category_ids)
     found = np.bincount(matches.classes[matches.right[0]], minlength=num_classes)
     return np.bincount(matches.object_classes, minlength=num_classes) - found
-
-
-def best_thresholds(matches: Matches) -> np.ndarray:
-    """The score from which on a class has its best F1 at an overlap of 0.5, the harmonic mean of precision and recall.
-
-    F1 = 2 right / (counted + objects); of equal F1 the highest score.
-
-    Returns:
-        (K,); NaN for a class without objects or of which none was found.
-    """
-    num_objects = np.bincount(matches.object_classes, minlength=len(matches.category_ids))  # (K,)
-    counted = ~matches.ignored[0]
-    scores, classes, right = (each[counted] for each in (matches.scores, matches.classes, matches.right[0]))
-    result = np.full(len(num_objects), np.nan)
-    ends = np.searchsorted(classes, np.arange(len(num_objects) + 1))
-    for index in np.unique(classes[right]):
-        of_class = slice(ends[index], ends[index + 1])
-        f1 = 2 * np.cumsum(right[of_class]) / (np.arange(1, ends[index + 1] - ends[index] + 1) + num_objects[index])
-        is_last = np.append(np.diff(scores[of_class]) != 0, True)  # equal scores pass a limit together
-        result[index] = scores[of_class][np.where(is_last, f1, -1.0).argmax()]
-    return result
 
 
 def _kind(overlaps: np.ndarray, is_own: np.ndarray) -> tuple[str, int | None]:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hotcoco.mask import frPyObjects, merge
 
-from fgdet.evaluation.functional.detection_matches import Matches, match_detections
-from fgdet.evaluation.functional.detection_mistakes import best_thresholds, count_missed, find_missed, find_mistakes
+from fgdet.evaluation.functional.detection_matches import match_detections
+from fgdet.evaluation.functional.detection_mistakes import count_missed, find_missed, find_mistakes
 from fgdet.evaluation.result_table import ResultTable
 
 CAT, DOG, CUP = 3, 7, 9
@@ -99,40 +99,3 @@ def test_find_mistakes__no_detections_and_no_objects(scene):
     matches = match_detections(empty, table, [CAT, DOG, CUP])
     assert {each['kind'] for each in find_mistakes(matches, table, empty)} == {'background'}
     assert find_missed(matches, table, empty) == []
-    assert np.isnan(best_thresholds(matches)).all()
-
-
-def test_best_thresholds__equal_the_best_of_all_limits():
-    rng = np.random.default_rng(0)
-    num, num_classes = 300, 4
-    classes, scores = rng.integers(0, num_classes, num), rng.integers(0, 20, num) / 20
-    order = np.lexsort((-scores, classes))
-    classes, scores = classes[order], scores[order]
-    right = rng.random((10, num)) < scores * 0.5
-    right[:, classes == 3] = False  # never found
-    ignored = ~right & (rng.random((10, num)) < 0.1)
-    object_classes = np.repeat([0, 1, 3], [40, 200, 5])  # class 2 has no objects
-    right[:, classes == 2] = False
-    zeros = np.zeros(num, int)
-    matches = Matches(
-        np.arange(num),
-        zeros,
-        classes,
-        scores,
-        right,
-        ignored,
-        np.array([1]),
-        np.arange(4),
-        object_classes * 0,
-        object_classes,
-    )
-    found = best_thresholds(matches)
-    for label in (0, 1):
-        best = {}
-        for limit in np.unique(scores[classes == label]):
-            kept = (classes == label) & (scores >= limit) & ~ignored[0]
-            precision = right[0, kept].mean()
-            recall = right[0, kept].sum() / (object_classes == label).sum()
-            best[limit] = 2 * precision * recall / (precision + recall) if precision else 0.0
-        assert best[found[label]] == pytest.approx(max(best.values()))
-    assert np.isnan(found[2:]).all()
