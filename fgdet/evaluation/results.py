@@ -1,11 +1,13 @@
 """COCO annotation files and COCO result lists: reading them, and saying what is wrong with them."""
 
+import codecs
 import gzip
 import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+import msgspec
 import numpy as np
 
 from fgdet.evaluation.result_columns import ResultColumns
@@ -23,15 +25,41 @@ _SHAPE_FIELDS = {'bbox': 'bbox', 'segm': 'segmentation'}
 _ANNOTATION_KEYS = {'images': ('id',), 'categories': ('id', 'name'), 'annotations': ('image_id', 'category_id', 'bbox')}
 
 
-def load_annotations(path: str | Path) -> dict[str, Any]:
+class _Box(TypedDict, total=False):
+    """What counts of an object where boxes are compared."""
+
+    id: Any
+    image_id: Any
+    category_id: Any
+    bbox: Any
+    area: Any
+    iscrowd: Any
+    ignore: Any
+
+
+class _Boxes(TypedDict, total=False):
+    images: Any
+    categories: Any
+    annotations: list[_Box]
+
+
+def load_annotations(path: str | Path, masks: bool = True) -> dict[str, Any]:
     """Read a COCO-form annotation file.
+
+    Args:
+        path: the file.
+        masks: False keeps only images, categories and what boxes need of the objects: polygons take most of the memory.
 
     Raises:
         UserError: no such file, not JSON, or one of ``images``, ``categories``, ``annotations`` or of the fields in
             them is missing, or a box is none.
     """
-    annotations = read_json(path, 'annotation file')
     where = f'annotation file {path}'
+    try:
+        data = existing_file(path, 'annotation file').read_bytes().removeprefix(codecs.BOM_UTF8)
+        annotations = msgspec.json.decode(data, type=Any if masks else _Boxes)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # not quite JSON; this says why, or takes it
+        annotations = read_json(path, 'annotation file')
     if not isinstance(annotations, dict):
         raise UserError(f'{where}: expected a COCO-form dict, got a {type(annotations).__name__}')
     for key, fields in _ANNOTATION_KEYS.items():

@@ -219,3 +219,21 @@ def test_load_annotations__refuses(tmp_path, content, message):
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=message):
         load_annotations(path)
+
+
+def test_load_annotations__as_json_reads_them_and_without_masks(tmp_path):
+    path = tmp_path / 'a.json'
+    thing = {'id': 1, 'image_id': 2**40, 'category_id': 3, 'bbox': [0.1, 1e-7, 3, 4], 'area': 1e300, 'iscrowd': 0}
+    content = {
+        'info': {'year': 2017},
+        'images': [{'id': 2**40, 'file_name': '\u20ac.jpg', 'neg_category_ids': [3]}],
+        'categories': [{'id': 3, 'name': 'mug', 'frequency': 'r'}],
+        'annotations': [{**thing, 'segmentation': [[1.5, 2, 3]], 'ignore': 1}, thing],
+    }
+    path.write_text('\ufeff' + json.dumps(content, ensure_ascii=False), encoding='utf-8')
+    assert load_annotations(path) == content
+    content['annotations'] = [{**thing, 'ignore': 1}, thing]
+    del content['info']
+    assert load_annotations(path, masks=False) == content
+    path.write_text(json.dumps(content | {'info': float('nan')}))
+    assert load_annotations(path, masks=False)['annotations'] == content['annotations']

@@ -63,7 +63,7 @@ class CocoResultsMetric(BaseMetric):
             raise UserError(f'{type(self).__name__} outfile: expected a name ending in .json, got {outfile!r}')
         self.iou_types = tuple(iou_types)
         self.outfile = outfile
-        self.annotations = load_annotations(ann_file)
+        self.annotations = load_annotations(ann_file, masks='segm' in iou_types)
         default = tempfile.gettempdir() if outfile is None else Path(outfile).parent
         self.results_folder = Path(default if results_folder is None else results_folder)
         self._writer: ShardWriter | None = None
