@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fgdet.evaluation.functional.coco_evaluator import AREAS, GroundTruth, measure
+from fgdet.evaluation.functional.coco_evaluator import AREAS, measure
+from fgdet.evaluation.functional.ground_truth import GroundTruth
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.evaluation.results import as_table
 from fgdet.structures.vocabulary import Vocabulary, ov_coco_vocabulary

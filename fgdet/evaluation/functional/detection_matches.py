@@ -15,7 +15,8 @@ from typing import Any, cast
 import numpy as np
 from hotcoco import COCO, COCOeval
 
-from fgdet.evaluation.functional.coco_evaluator import GroundTruth, mask_areas
+from fgdet.evaluation.functional.coco_evaluator import mask_areas
+from fgdet.evaluation.functional.ground_truth import GroundTruth
 from fgdet.evaluation.functional.lvis_detection import best_of_each
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.evaluation.results import as_table

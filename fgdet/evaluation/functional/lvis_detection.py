@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from fgdet.evaluation.functional.coco_detection import average_precisions, ids_of, mean_of_known
-from fgdet.evaluation.functional.coco_evaluator import AREAS, GroundTruth, measure
+from fgdet.evaluation.functional.coco_evaluator import AREAS, measure
+from fgdet.evaluation.functional.ground_truth import GroundTruth
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.evaluation.results import as_table
 from fgdet.utils.checks import UserError

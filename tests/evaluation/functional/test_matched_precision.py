@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fgdet.evaluation.functional.coco_detection import class_average_precisions
-from fgdet.evaluation.functional.coco_evaluator import GroundTruth, measure
+from fgdet.evaluation.functional.coco_evaluator import measure
+from fgdet.evaluation.functional.ground_truth import GroundTruth
 from fgdet.evaluation.functional.matched_precision import (
     NOT_COUNTED,
     RIGHT,
