@@ -84,6 +84,7 @@ def evaluate_box_classification(
         table = classify_boxes(annotations, given, checkpoint, images, settings, report)
         if save_pred is not None:
             save_results(save_pred, table, given)
+            inputs['save_pred'] = str(save_pred)
     elif pred is not None:
         inputs['pred'] = str(pred)
         table = load_results(pred)

@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ PROTOCOLS = {
     'ov-coco': 'fgdet.apis.evaluation:evaluate_ov_coco',
     'coco': 'fgdet.apis.evaluation:evaluate_coco',
     'lvis': 'fgdet.apis.evaluation:evaluate_lvis',
+    'fg-ovd': 'fgdet.apis.fg_ovd:evaluate_fg_ovd',
+    'box-classification': 'fgdet.apis.box_classification:evaluate_box_classification',
+    'calibration': 'fgdet.apis.calibration_evaluation:evaluate_calibration',
 }
 #: Inputs that are of a run; all others are of the measurement and must be equal.
 RUN_INPUTS = frozenset(
@@ -97,7 +100,7 @@ def evaluation_of(path: str | Path, protocol: str | None, options: Mapping[str, 
     inputs = record.get('inputs')
     if record.get('name') not in PROTOCOLS or not isinstance(inputs, dict):
         raise UserError(f'evaluation {path}: no name and inputs of a protocol; give what fgdet evaluate --json wrote')
-    inputs = _of_saved_predictions(path, inputs)
+    inputs = _of_saved_predictions(path, inputs, inspect.signature(protocol_api(record['name'], ())).parameters)
     evaluation = protocol_api(record['name'], inputs)(**inputs)
     for name, value in evaluation.scores.items():
         was = record.get(name)
@@ -109,7 +112,7 @@ def evaluation_of(path: str | Path, protocol: str | None, options: Mapping[str, 
     return evaluation
 
 
-def protocol_api(name: str, options: Mapping[str, Any]) -> Callable[..., Evaluation]:
+def protocol_api(name: str, options: Collection[str]) -> Callable[..., Evaluation]:
     """Import the api of a protocol.
 
     Raises:
@@ -126,13 +129,14 @@ def protocol_api(name: str, options: Mapping[str, Any]) -> Callable[..., Evaluat
     return api
 
 
-def _of_saved_predictions(path: str | Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _of_saved_predictions(path: str | Path, inputs: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
     """The inputs that make the evaluation again without running a model."""
-    if inputs.get('pred') is not None:
+    if inputs.get('pred'):
         return dict(inputs)
-    if inputs.get('save_pred') is None:
+    if not inputs.get('save_pred'):
         raise UserError(f'evaluation {path}: the predictions of its model were not saved; run it with --save-pred')
-    return {name: value for name, value in inputs.items() if name not in RUN_INPUTS} | {'pred': inputs['save_pred']}
+    kept = {name: value for name, value in inputs.items() if name in known and name not in RUN_INPUTS}
+    return kept | {'pred': inputs['save_pred']}
 
 
 def _is_list(path: str | Path) -> bool:

@@ -12,13 +12,14 @@ from fgdet.evaluation.comparison import Comparison
 from fgdet.visualization.report import Block, Figure, Section, Table, write_report
 from fgdet.visualization.score_text import score_text
 
-#: What the columns of :func:`score_rows` mean, and rows of the page's tables of changes by class.
-LEGEND = 'Percent. Difference: B minus A, with its 95 % interval over paired draws of the images, and how often B won.'
+#: What the columns of :func:`score_rows` mean.
+LEGEND = 'Percent. Difference: B minus A, its 95 % interval over paired draws of the images, how often B is higher.'
+#: Rows of the page's tables of changes by class.
 NUM_CLASSES = 30
 
 
 def score_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """One row for each score: ``score, A, B, difference, 95 % interval, B better``."""
+    """One row for each score: ``score, A, B, difference, 95 % interval, B higher``."""
     columns = comparison.first.columns
     labels = {name: f'{row} {column}'.strip() for row, names in columns.items() for column, name in names.items()}
     rows = []
@@ -34,7 +35,7 @@ def score_rows(comparison: Comparison) -> list[dict[str, str]]:
                 'B': score_text(comparison.second.scores[name]),
                 'difference': signed(found.difference),
                 '95 % interval': f'{signed(found.low)} to {signed(found.high)}' if known else '-',
-                'B better': f'{100 * found.probability:.1f} %' if known else '-',
+                'B higher': f'{100 * found.probability:.1f} %' if known else '-',
             }
         )
     return rows

@@ -1,8 +1,10 @@
+import inspect
 import json
 
 import pytest
 from click.testing import CliRunner
 
+from fgdet.apis.comparison import PROTOCOLS, protocol_api
 from fgdet.cli.evaluate import command
 from fgdet.utils.checks import UserError
 
@@ -78,3 +80,41 @@ def test_compare__runs_that_cannot_be_compared_are_refused(two_runs, data_dir):
     assert "protocol 'x': expected one of ov-coco" in message(
         two_runs / 'a.pred.json', a, '--ann', 'x', '--protocol', 'x'
     )
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_protocols__name_the_evaluation_and_take_predictions(name):
+    assert {'ann', 'pred'} <= set(inspect.signature(protocol_api(name, ())).parameters)
+
+
+def test_compare__of_models_takes_what_they_saved(tmp_path):
+    """Accuracy on given boxes: the files that two evaluations of checkpoints would have written."""
+    objects = [{'id': n, 'image_id': 1 + n % 3, 'category_id': 1 + n % 2, 'bbox': [n, 0, 9, 9]} for n in range(12)]
+    images = [{'id': number, 'file_name': f'{number}.jpg'} for number in (1, 2, 3)]
+    annotations = {
+        'images': images,
+        'annotations': objects,
+        'categories': [{'id': 1, 'name': 'a'}, {'id': 2, 'name': 'b'}],
+    }
+    (tmp_path / 'ann.json').write_text(json.dumps(annotations))
+    for name, num_wrong in (('a', 6), ('b', 3)):
+        found = [
+            {'image_id': each['image_id'], 'bbox': each['bbox'], 'score': 0.5}
+            | {'category_id': 3 - each['category_id'] if each['id'] < num_wrong else each['category_id']}
+            for each in objects
+        ]
+        (tmp_path / f'{name}.pred.json').write_text(json.dumps(found))
+        files = ['--ann', str(tmp_path / 'ann.json'), '--pred', str(tmp_path / f'{name}.pred.json')]
+        arguments = ['box-classification', *files, '--json', str(tmp_path / f'{name}.json')]
+        assert CliRunner().invoke(command, arguments).exit_code == 0
+        record = json.loads((tmp_path / f'{name}.json').read_text())
+        record['inputs'] |= {'checkpoint': name, 'mode': 'crop', 'save_pred': record['inputs'].pop('pred')}
+        (tmp_path / f'{name}.json').write_text(json.dumps(record))
+    result = _compare(tmp_path / 'a.json', tmp_path / 'b.json', '--resamples', '10', '--json', tmp_path / 'c.json')
+    assert result.exit_code == 0, result.output
+    differences = json.loads((tmp_path / 'c.json').read_text())['differences']
+    assert differences['top1']['difference'] == pytest.approx(0.25)
+    record['inputs'].pop('save_pred')
+    (tmp_path / 'b.json').write_text(json.dumps(record))
+    result = _compare(tmp_path / 'a.json', tmp_path / 'b.json')
+    assert 'run it with --save-pred' in str(result.exception)
