@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -157,16 +157,17 @@ def evaluate_lvis(
     with _naming(ann, pred):
         run = _read(ann, pred, iou_type, image_ids)
         frequency = lvis_detection.frequencies_of(run.annotations)
-        table = lvis_detection.best_of_lvis(run.table, fixed_ap)
-        precision, recall = lvis_detection.lvis_precision_and_recall(run.annotations, table, iou_type)
+        run = replace(run, table=lvis_detection.best_of_lvis(run.table, fixed_ap))
+        precision, recall = lvis_detection.lvis_precision_and_recall(run.annotations, run.table, iou_type)
     category_ids = [each['id'] for each in run.annotations['categories']]
     scores = lvis_detection.lvis_scores(precision, recall, frequency)
     kind, limit = 'LVIS AP', f'{lvis_detection.MAX_DETECTIONS} best an image'
     if fixed_ap:
         kind, limit = 'Fixed AP (Dave et al. 2021)', f'{lvis_detection.FIXED_DETECTIONS:,} best a class, any an image'
         scores = {'Fixed AP': scores['AP']} | {n: value for n, value in scores.items() if not n.startswith('AR')}
-        counts = np.bincount(np.searchsorted(np.sort(category_ids), table.category_ids), minlength=len(category_ids))
-        scores['classes_below_limit'] = int(np.count_nonzero(counts < lvis_detection.FIXED_DETECTIONS))
+        _, counts = np.unique(run.table.category_ids, return_counts=True)
+        filled = np.count_nonzero(counts >= lvis_detection.FIXED_DETECTIONS)
+        scores['classes_below_limit'] = len(category_ids) - int(filled)
     shown = {name: name for name in scores if name.startswith(('AP', 'AR')) and name[2:] not in _FREQUENCIES.values()}
     evaluation = Evaluation(
         name='lvis',
@@ -184,11 +185,10 @@ def evaluate_lvis(
     names |= {'base_ap': ('base', 'ap'), 'novel_ap': ('rare', 'ap')} | ({'Fixed AP': names['AP']} if fixed_ap else {})
 
     def make_matches() -> Matches:
-        most = max(len(table), 1)
-        return match_detections(run.annotations, table, category_ids, iou_type, most, lvis_style=True)
+        most = max(len(run.table), 1)
+        return match_detections(run.annotations, run.table, category_ids, iou_type, most, lvis_style=True)
 
-    counted = _Run(run.annotations, table, run.images, run.left_out)
-    _complete(evaluation, counted, make_matches, category_ids, groups, names, precision)
+    _complete(evaluation, run, make_matches, category_ids, groups, names, precision)
     return evaluation
 
 
@@ -217,7 +217,7 @@ def read_image_ids(path: str | Path) -> list[int]:
 
 def _read(ann: str | Path, pred: str | Path, iou_type: str, image_ids: str | Path | None) -> _Run:
     """Read what is scored: all predictions are checked, then those on other images are left out."""
-    annotations = load_annotations(ann)
+    annotations = load_annotations(ann, masks=iou_type == 'segm')
     table = as_table(load_results(pred), *coco_detection.ids_of(annotations), iou_type)
     run = _Run(annotations, table, f'{len(annotations["images"]):,} images', {})
     return run if image_ids is None else _restricted(run, read_image_ids(image_ids), '')

@@ -30,7 +30,7 @@ def ours_coco(ann: str, pred: str, iou_type: str) -> Evaluate:
         category_ids = [category['id'] for category in annotations['categories']]
         return evaluate_coco(annotations, predictions, category_ids, iou_type)
 
-    return lambda: (load_annotations(ann), load_results(pred)), score
+    return lambda: (load_annotations(ann, iou_type == 'segm'), load_results(pred)), score
 
 
 def theirs_coco(ann: str, pred: str, iou_type: str) -> Evaluate:
@@ -60,7 +60,7 @@ def ours_lvis(ann: str, pred: str, iou_type: str) -> Evaluate:
     def score(annotations: dict[str, Any], predictions: Any) -> Scores:
         return evaluate_lvis(annotations, predictions, iou_type)
 
-    return lambda: (load_annotations(ann), load_results(pred)), score
+    return lambda: (load_annotations(ann, iou_type == 'segm'), load_results(pred)), score
 
 
 def theirs_lvis(ann: str, pred: str, iou_type: str) -> Evaluate:
