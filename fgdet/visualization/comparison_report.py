@@ -89,8 +89,8 @@ def _class_blocks(comparison: Comparison) -> list[Block]:
     if not changes:
         return []
     blocks: list[Block] = [
-        f'{sum(each["difference"] > 0 for each in changes)} classes are better in B, '
-        f'{sum(each["difference"] < 0 for each in changes)} worse, of {len(changes)}.',
+        f'Of {len(changes)} classes, {sum(each["difference"] > 0 for each in changes)} went up and '
+        f'{sum(each["difference"] < 0 for each in changes)} down.',
         Figure(_scatter(changes, comparison.class_score), f'{comparison.class_score} of each class, percent.'),
     ]
     for title, sign in (('The largest gains:', 1), ('The largest losses:', -1)):
