@@ -8,6 +8,7 @@ from typing import NamedTuple
 from fgdet.structures.detections import Detections
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.structures.vocabulary_files import ENDINGS
+from fgdet.utils.checks import UserError
 
 IMAGE_ENDINGS = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.gif', '.avif', '.ppm'}
 VIDEO_ENDINGS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.ts', '.mjpeg'}
@@ -67,3 +68,18 @@ def find_inputs(inputs: Sequence[str]) -> tuple[list[Input], list[FileResult]]:
             reason = 'no image or video in this folder' if path.is_dir() else 'no such file, folder or match'
             failures.append(FileResult(path, None, f'input {text}: {reason}'))
     return list(found), failures
+
+
+def find_images(inputs: Sequence[str]) -> list[Path]:
+    """The images among what :func:`find_inputs` finds.
+
+    Raises:
+        UserError: an input holds nothing, or there is no image at all.
+    """
+    found, failures = find_inputs(inputs)
+    if failures:
+        raise UserError(failures[0].error or '')
+    images = [source for source in found if isinstance(source, Path) and not is_video(source)]
+    if not images:
+        raise UserError(f'input {", ".join(inputs)}: no image in it')
+    return images
