@@ -157,7 +157,7 @@ def _check_mask(entry: Mapping[str, Any], image: Mapping[str, Any]) -> None:
             not isinstance(each, list) or len(each) < 6 or len(each) % 2 for each in segmentation
         ):
             raise UserError(f'{where}: segmentation: expected polygons of three or more x, y, got {segmentation!r:.80}')
-        if not all(isinstance(image.get(side), int) for side in ('height', 'width')):
+        if not all(isinstance(image.get(side), int | float) for side in ('height', 'width')):
             raise UserError(f"annotations: image {entry['image_id']} has no 'height' and 'width', which polygons need")
     elif not (isinstance(segmentation, dict) and {'size', 'counts'} <= set(segmentation)):
         raise UserError(f'{where}: segmentation: expected polygons or {{"size", "counts"}}, got {segmentation!r:.80}')
