@@ -215,6 +215,24 @@ class Vocabulary:
         parts = {'names': names, 'image_prompts': {**self.image_prompts, **embeddings}}
         return Vocabulary(**(self._arguments() | parts))
 
+    def renamed(self, words: Mapping[str, str]) -> 'Vocabulary':
+        """The same classes, some of them under another word, without synonyms and thresholds: both go with a word.
+
+        Args:
+            words: the new word for some of the names.
+
+        Raises:
+            UserError: two classes would have one name.
+        """
+        parts = self._arguments() | {'synonyms': {}, 'thresholds': None}
+        for field in ('names', 'base', 'novel'):
+            parts[field] = [words.get(name, name) for name in parts[field]]
+        for field in ('frequency', 'image_prompts'):
+            parts[field] = {words.get(name, name): value for name, value in parts[field].items()}
+        if parts['negatives'] is not None:
+            parts['negatives'] = [name for name in parts['negatives'] if name not in set(parts['names'])]
+        return Vocabulary(**parts)
+
     def _arguments(self) -> dict[str, Any]:
         """The arguments that make this vocabulary again; None for what was left open."""
         return {field: None if field in self._left_open else getattr(self, field) for field in _FIELDS}

@@ -290,3 +290,31 @@ def test_module__imports_no_torch():
 @pytest.fixture
 def data_dir(request):
     return request.config.rootpath / 'tests' / 'data' / 'ov_coco'
+
+
+def test_renamed__all_that_goes_with_a_class_follows_its_new_word():
+    vocabulary = Vocabulary(
+        ['sofa', 'cat'],
+        base=['sofa'],
+        novel=['cat'],
+        templates='simple',
+        synonyms={'sofa': ['couch']},
+        negatives=['couch', 'wall'],
+        thresholds={'sofa': 0.5},
+        frequency={'sofa': 'r'},
+    )
+    found = vocabulary.renamed({'sofa': 'couch'})
+    expected = Vocabulary(
+        ['couch', 'cat'],
+        base=['couch'],
+        novel=['cat'],
+        templates='simple',
+        negatives=['wall'],
+        frequency={'couch': 'r'},
+    )
+    assert found == expected
+    trained = Vocabulary(['cat'], templates=['x {}'], synonyms={'cat': ['kitty']})
+    assert Vocabulary(['cat', 'dog']).renamed({}).completed_by(trained).templates == ('x {}',)
+    assert Vocabulary(['cat', 'dog']).renamed({}).completed_by(trained).synonyms == {}
+    with pytest.raises(UserError, match='repeats'):
+        vocabulary.renamed({'sofa': 'cat'})

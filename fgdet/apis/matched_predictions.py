@@ -1,0 +1,35 @@
+"""Saved detections matched with annotations by the rules that the annotation file asks for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fgdet.evaluation.functional import coco_detection, lvis_detection
+from fgdet.evaluation.functional.detection_matches import Matches, match_detections
+from fgdet.evaluation.result_table import ResultTable
+from fgdet.evaluation.results import as_table
+
+
+def is_lvis(annotations: dict[str, Any]) -> bool:
+    """Whether images say which classes they were looked through for."""
+    return any('neg_category_ids' in image for image in annotations['images'])
+
+
+def match_by_file(
+    annotations: dict[str, Any], predictions: ResultTable, names: Sequence[str], iou_type: str = 'bbox'
+) -> Matches:
+    """Match in LVIS's way where the file is LVIS's, with the 300 best of an image; in COCO's way with 100 of a class.
+
+    Args:
+        annotations: a COCO-form or LVIS dict.
+        predictions: what was found.
+        names: of the K classes that count.
+        iou_type: ``bbox`` or ``segm``.
+
+    Raises:
+        UserError: a name has no category, or a prediction is malformed or of an unknown id.
+    """
+    category_ids = coco_detection.category_ids_of(names, annotations['categories'])
+    if not is_lvis(annotations):
+        return match_detections(annotations, predictions, category_ids, iou_type)
+    table = lvis_detection.best_of_lvis(as_table(predictions, *coco_detection.ids_of(annotations), iou_type))
+    return match_detections(annotations, table, category_ids, iou_type, max(len(table), 1), lvis_style=True)
