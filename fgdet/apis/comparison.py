@@ -24,10 +24,13 @@ PROTOCOLS = {
     'fg-ovd': 'fgdet.apis.fg_ovd:evaluate_fg_ovd',
     'box-classification': 'fgdet.apis.box_classification:evaluate_box_classification',
     'calibration': 'fgdet.apis.calibration_evaluation:evaluate_calibration',
+    'retrieval': 'fgdet.apis.retrieval_evaluation:evaluate_retrieval',
+    'synonyms': 'fgdet.apis.synonym_evaluation:evaluate_synonyms',
 }
 #: Inputs that are of a run; all others are of the measurement and must be equal.
 RUN_INPUTS = frozenset(
-    {'pred', 'save_pred', 'checkpoint', 'images', 'device', 'batch_size', 'workers', 'mode', 'image_size'}
+    'pred save_pred pred_synonyms save_pred_synonyms checkpoint config images device batch_size workers mode '
+    'image_size variant'.split()
 )
 
 
@@ -136,7 +139,7 @@ def _of_saved_predictions(path: str | Path, inputs: Mapping[str, Any], known: Co
     if not inputs.get('save_pred'):
         raise UserError(f'evaluation {path}: the predictions of its model were not saved; run it with --save-pred')
     kept = {name: value for name, value in inputs.items() if name in known and name not in RUN_INPUTS}
-    return kept | {'pred': inputs['save_pred']}
+    return kept | {name.removeprefix('save_'): inputs[name] for name in inputs if name.startswith('save_')}
 
 
 def _is_list(path: str | Path) -> bool:

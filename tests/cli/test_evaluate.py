@@ -103,3 +103,15 @@ def test_ov_coco__output_that_cannot_be_written_is_refused_first(tmp_path, optio
 
 def test_ov_coco__missing_option_is_a_usage_error():
     assert CliRunner().invoke(command, ['ov-coco']).exit_code == 2
+
+
+def test_ov_coco__intervals_worst_classes_and_page(data_dir, tmp_path):
+    page, json_file = tmp_path / 'page.html', tmp_path / 'scores.json'
+    more = ['--ci', '--resamples', '5', '--worst-classes', '2', '--html', str(page), '--json', str(json_file)]
+    result = CliRunner().invoke(command, _arguments(data_dir, *more))
+    assert result.exit_code == 0, result.output
+    low, high = json.loads(json_file.read_text())['intervals']['base_ap50']
+    lines = result.output.splitlines()
+    assert f'57.33 ({100 * low:.2f}-{100 * high:.2f})' in next(line for line in lines if line.startswith('base'))
+    assert [line.split()[0] for line in lines[-3:]] == ['class', 'bench', 'kite']
+    assert f'{100 * low:.2f}-{100 * high:.2f}' in page.read_text()
