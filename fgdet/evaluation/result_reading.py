@@ -93,6 +93,8 @@ def _last_cut(buffer: bytes) -> re.Match[bytes] | None:
 def _decode(piece: bytes, end: bytes, columns: ResultColumns) -> bool:
     """Add the entries of a piece of a list, if all are well formed."""
     try:
+        if not piece.isascii():
+            piece.decode()  # fields that nobody reads are not looked at below
         entries = _LIST.decode(b'[' + piece + end)
         num = len(entries)
         boxes = np.fromiter(
