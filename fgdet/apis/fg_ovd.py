@@ -25,7 +25,7 @@ Report = Callable[[int, int], None]
 
 
 def evaluate_fg_ovd(
-    ann: Sequence[str | Path],
+    ann: str | Path | Sequence[str | Path],
     protocol: str = 'rank',
     pred: str | Path | None = None,
     checkpoint: str | Path | None = None,
@@ -45,7 +45,7 @@ def evaluate_fg_ovd(
     among its negatives, see :func:`~fgdet.evaluation.functional.fg_ovd.evaluate_fg_ovd_detection`.
 
     Args:
-        ann: files of FG-OVD, see :func:`~fgdet.datasets.fg_ovd.read_fg_ovd`; each is a difficulty.
+        ann: one or several files of FG-OVD, see :func:`~fgdet.datasets.fg_ovd.read_fg_ovd`; each is a difficulty.
         protocol: ``rank`` or ``detection``.
         pred: predictions that ``save_pred`` wrote; None needs a checkpoint.
         checkpoint: FG-CLIP or CLIP weights; a detector's ``.pth`` for ``detection``.
@@ -67,6 +67,7 @@ def evaluate_fg_ovd(
             ``checkpoint`` are given.
     """
     _check(protocol, pred, checkpoint, images, save_pred, negatives)
+    ann = [ann] if isinstance(ann, str | Path) else ann
     subsets = read_fg_ovd(ann)
     inputs: dict[str, Any] = dict(ann=[str(path) for path in ann], protocol=protocol, skip_missing=skip_missing)
     inputs['negatives'] = negatives
@@ -86,6 +87,7 @@ def evaluate_fg_ovd(
         inputs |= dict(checkpoint=str(checkpoint), mode=mode)
     if save_pred is not None:
         write_predictions(save_pred, predictions)
+        inputs['save_pred'] = str(save_pred)
     score = _rank_evaluation if protocol == 'rank' else _detection_evaluation
     return score(subsets, predictions, inputs, where)
 

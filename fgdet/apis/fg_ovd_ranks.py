@@ -74,14 +74,14 @@ def predict_ranks(
                 by_image.setdefault(line.file_name, []).append((subset.name, line))
     captions = [caption for lines in by_image.values() for _, line in lines for caption in line.captions]
     row = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
-    texts = encoder.encode_texts(list(row)).astype(np.float64)  # (distinct captions, D)
+    texts = encoder.encode_texts(list(row))  # (distinct captions, D)
     boxes = [np.array([_xyxy(line) for _, line in lines]) for lines in by_image.values()]
     encoded = encoder.encode([files[name] for name in by_image], boxes, report)
     predictions = []
     for lines, regions in zip(by_image.values(), encoded, strict=True):
         for (name, line), region in zip(lines, regions.astype(np.float64), strict=True):
             rows = [row[caption] for caption in line.captions]
-            scores = LOGIT_SCALE * (texts[rows] * region).sum(axis=1)
+            scores = LOGIT_SCALE * (texts[rows].astype(np.float64) * region).sum(axis=1)
             for category_id, score in zip(line.category_ids, scores.tolist(), strict=True):
                 predictions.append(
                     FGOVDPrediction(line.image_id, category_id, line.bbox, score, name, line=line.number)

@@ -158,7 +158,7 @@ def test_rank__wrong_prediction(changes: dict[str, Any], message: str, tmp_path:
     ]
     saved = tmp_path / 'ranks.json'
     saved.write_text(json.dumps(entries))
-    assert evaluate_fg_ovd([ann], pred=saved).scores == {'hard': 0, 'hard_strict': 0, 'hard_lines': 1}
+    assert evaluate_fg_ovd(ann, pred=saved).scores == {'hard': 0, 'hard_strict': 0, 'hard_lines': 1}
     entries[1].update(changes)
     saved.write_text(json.dumps(entries))
     with pytest.raises(UserError, match=message):
@@ -256,3 +256,8 @@ def test_predictions__survive_the_file(tmp_path: Path) -> None:
     read = read_predictions(path, 'line')
     write_predictions(path, read)
     assert read_predictions(path, 'line') == read and json.loads(path.read_text()) == entries
+
+
+def test_settings__score_threshold_out_of_range() -> None:
+    with pytest.raises(UserError, match=r'score_thr: expected 0..1, got 2'):
+        InferenceSettings(score_thr=2)
