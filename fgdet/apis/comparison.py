@@ -25,12 +25,13 @@ PROTOCOLS = {
     'box-classification': 'fgdet.apis.box_classification:evaluate_box_classification',
     'calibration': 'fgdet.apis.calibration_evaluation:evaluate_calibration',
     'retrieval': 'fgdet.apis.retrieval_evaluation:evaluate_retrieval',
+    'zero-shot': 'fgdet.apis.zero_shot_evaluation:evaluate_zero_shot',
     'synonyms': 'fgdet.apis.synonym_evaluation:evaluate_synonyms',
 }
+_SAVED = ('pred', 'pred_synonyms', 'save_pred', 'save_pred_synonyms')
 #: Inputs that are of a run; all others are of the measurement and must be equal.
 RUN_INPUTS = frozenset(
-    'pred save_pred pred_synonyms save_pred_synonyms checkpoint config images device batch_size workers mode '
-    'image_size variant'.split()
+    (*_SAVED, 'checkpoint', 'config', 'templates', 'variant', 'mode', 'image_size', 'images', 'device', 'batch_size')
 )
 
 
