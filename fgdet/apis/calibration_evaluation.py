@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fgdet.apis.matched_predictions import match_by_file
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional import calibration_error
-from fgdet.evaluation.functional.calibration_error import CalibrationResampler, Judged
+from fgdet.evaluation.functional.calibration_error import Calibration, Judged
+from fgdet.evaluation.functional.coco_detection import category_ids_of
+from fgdet.evaluation.functional.file_rules import match_by_file
 from fgdet.evaluation.results import load_annotations, load_results
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
@@ -54,22 +53,15 @@ def evaluate_calibration(
     """
     if bins < 1:
         raise UserError(f'bins: expected 1 or more, got {bins}')
-    annotations, table = load_annotations(ann), load_results(pred)
+    annotations, table = load_annotations(ann, masks=iou_type == 'segm'), load_results(pred)
     names = [str(each['name']) for each in annotations['categories']]
     names = names if vocab is None else list(Vocabulary.build(vocab).names)
     try:
-        matches = match_by_file(annotations, table, names, iou_type)
-        judged = calibration_error.judged_detections(matches, min_score)
+        category_ids = category_ids_of(names, annotations['categories'])
+        matches = match_by_file(annotations, table, category_ids, iou_type)
+        found = calibration_error.measure_calibration(matches, bins, min_score, min_objects)
     except UserError as error:
         raise UserError(f'prediction file {pred}, annotation file {ann}: {error}') from error
-    common, own = calibration_error.class_thresholds(judged, min_objects)
-    resampler = CalibrationResampler(judged, matches.image_ids, bins, {'common': common, 'own': own})
-    scores = resampler.scores(np.ones(len(matches.image_ids)))
-    scores |= {
-        'threshold': float(common[0]),
-        'num_detections': len(judged.scores),
-        'num_objects': len(judged.object_images),
-    }
     inputs = {'ann': str(ann), 'pred': str(pred), 'vocab': vocab and str(vocab), 'iou_type': iou_type, 'bins': bins}
     return Evaluation(
         name='calibration',
@@ -77,12 +69,12 @@ def evaluate_calibration(
             f'expected calibration error in {bins} bins of scores; right: matched at an overlap of 0.5 of '
             f'{"boxes" if iou_type == "bbox" else "masks"}'
         ),
-        scores=scores,
+        scores=found.scores,
         inputs=inputs | {'min_score': min_score, 'min_objects': min_objects},
         columns=_COLUMNS,
-        classes=_class_rows(names, judged, own, resampler.class_errors()),
-        resampler=resampler,
-        details={'bins': bin_rows(judged, bins)},
+        classes=_class_rows(names, found),
+        resampler=found.resampler,
+        details={'bins': bin_rows(found.judged, bins)},
     )
 
 
@@ -96,19 +88,8 @@ def write_thresholds(path: str | Path, evaluation: Evaluation) -> None:
     Raises:
         UserError: no detection is right, so that there is no threshold.
     """
-    if np.isnan(evaluation.scores['threshold']):
-        raise UserError('thresholds: no detection is right, so there is nothing to choose them by')
     thresholds = {row['name']: row['threshold'] for row in evaluation.classes}
-    write_json(path, {'names': list(thresholds), 'thresholds': thresholds})
-
-
-def _class_rows(names: list[str], judged: Judged, limits: np.ndarray, errors: np.ndarray) -> list[dict[str, Any]]:
-    f1 = calibration_error.class_f1(judged, limits)
-    columns = zip(names, *(each.tolist() for each in (judged.num_objects, f1, errors, limits)), strict=True)
-    return [
-        {'name': name, 'num_objects': number, 'f1': of_class, 'ece': error, 'threshold': limit}
-        for name, number, of_class, error, limit in columns
-    ]
+    write_json(path, calibration_error.threshold_vocabulary(thresholds))
 
 
 def bin_rows(judged: Judged, bins: int = calibration_error.NUM_BINS) -> list[dict[str, Any]]:
@@ -118,3 +99,12 @@ def bin_rows(judged: Judged, bins: int = calibration_error.NUM_BINS) -> list[dic
     columns = zip(edges[:-1], edges[1:], found.counts, found.confidence, found.accuracy, strict=True)
     fields = ('low', 'high', 'num_detections', 'confidence', 'accuracy')
     return [dict(zip(fields, map(float, row), strict=True)) for row in columns]
+
+
+def _class_rows(names: list[str], found: Calibration) -> list[dict[str, Any]]:
+    f1 = calibration_error.class_f1(found.judged, found.limits)
+    numbers = found.judged.num_objects, f1, found.resampler.class_errors(), found.limits
+    return [
+        {'name': name, 'num_objects': number, 'f1': of_class, 'ece': error, 'threshold': limit}
+        for name, number, of_class, error, limit in zip(names, *(each.tolist() for each in numbers), strict=True)
+    ]

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fgdet.apis.matched_predictions import is_lvis, match_by_file
 from fgdet.apis.synonym_detection import Report, detect_under_words, synonym_variants
 from fgdet.evaluation.evaluation import Evaluation
+from fgdet.evaluation.functional.coco_detection import category_ids_of
 from fgdet.evaluation.functional.detection_matches import Matches
+from fgdet.evaluation.functional.file_rules import is_lvis, match_by_file
 from fgdet.evaluation.functional.synonym_robustness import SynonymResampler
 from fgdet.evaluation.result_files import write_result_list
 from fgdet.evaluation.result_table import ResultTable
@@ -60,7 +61,7 @@ def evaluate_synonyms(
         UserError: a file is missing or malformed, or neither or both of predictions and checkpoint are given.
     """
     _check_sources(pred, pred_synonyms, checkpoint, images, save_pred)
-    annotations = load_annotations(ann)
+    annotations = load_annotations(ann, masks=iou_type == 'segm')
     vocabulary = Vocabulary.from_coco(ann) if vocab is None else Vocabulary.build(vocab)
     inputs: dict[str, Any] = dict(ann=str(ann), vocab=vocab and str(vocab), iou_type=iou_type)
     if checkpoint is not None and images is not None:
@@ -104,7 +105,8 @@ def _match(
     annotations: dict[str, Any], table: ResultTable, vocabulary: Vocabulary, iou_type: str, where: str
 ) -> Matches:
     try:
-        return match_by_file(annotations, table, vocabulary.names, iou_type)
+        category_ids = category_ids_of(vocabulary.names, annotations['categories'])
+        return match_by_file(annotations, table, category_ids, iou_type)
     except UserError as error:
         raise UserError(f'{where}: {error}') from error
 

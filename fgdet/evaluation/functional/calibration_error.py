@@ -8,7 +8,7 @@ Axis letters: N detections, B bins, K classes, I images, G objects.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -164,6 +164,53 @@ def class_f1(judged: Judged, limits: np.ndarray) -> np.ndarray:
     number = len(judged.num_objects)
     num_kept, found = (np.bincount(judged.classes[each], minlength=number) for each in (kept, kept & judged.right))
     return np.where(judged.num_objects > 0, 2 * found / np.maximum(num_kept + judged.num_objects, 1), np.nan)
+
+
+def threshold_vocabulary(thresholds: Mapping[str, float]) -> dict[str, Any]:
+    """What a vocabulary file says that has these names with these limits, and leaves the rest open.
+
+    Raises:
+        UserError: there are none, as no detection is right.
+    """
+    if not thresholds or np.isnan(list(thresholds.values())).any():
+        raise UserError('thresholds: no detection is right, so there is nothing to choose them by')
+    return {'names': list(thresholds), 'thresholds': dict(thresholds)}
+
+
+class Calibration(NamedTuple):
+    """What there is to say of the scores of a data set's detections."""
+
+    judged: Judged
+    limits: np.ndarray  # (K,) the score from which on F1 of the class is best, see class_thresholds; NaN: none
+    resampler: 'CalibrationResampler'
+    scores: dict[str, float]
+
+
+def measure_calibration(
+    matches: Matches, num_bins: int = NUM_BINS, min_score: float = 0.0, min_objects: int = 10
+) -> Calibration:
+    """Calibration errors of detections, and the limits of the best F1.
+
+    Args:
+        matches: of the data set.
+        num_bins: B.
+        min_score: detections below are not looked at.
+        min_objects: a class with fewer takes the common limit.
+
+    Returns:
+        with the scores of :meth:`CalibrationResampler.scores` under the limits ``common`` and ``own``, the common
+        ``threshold``, ``num_detections`` and ``num_objects``.
+
+    Raises:
+        UserError: a score outside 0..1.
+    """
+    judged = judged_detections(matches, min_score)
+    common, own = class_thresholds(judged, min_objects)
+    resampler = CalibrationResampler(judged, matches.image_ids, num_bins, {'common': common, 'own': own})
+    threshold = float(common[0]) if len(common) else float('nan')
+    scores = resampler.scores(np.ones(len(matches.image_ids))) | {'threshold': threshold}
+    scores |= {'num_detections': len(judged.scores), 'num_objects': len(judged.object_images)}
+    return Calibration(judged, own, resampler, scores)
 
 
 class CalibrationResampler:

@@ -1,6 +1,7 @@
 """Scores of an mmengine run."""
 
 from fgdet.evaluation.metrics.box_classification_metric import BoxClassificationMetric
+from fgdet.evaluation.metrics.calibration_metric import CalibrationMetric
 from fgdet.evaluation.metrics.coco_form_metric import CocoFormMetric
 from fgdet.evaluation.metrics.fg_ovd_metric import FGOVDDetectionMetric, FGOVDRankMetric
 from fgdet.evaluation.metrics.ov_coco_metric import OVCocoMetric
@@ -11,6 +12,7 @@ from fgdet.evaluation.metrics.zero_shot_metric import ZeroShotMetric
 
 __all__ = [
     'BoxClassificationMetric',
+    'CalibrationMetric',
     'CocoFormMetric',
     'FGOVDDetectionMetric',
     'FGOVDRankMetric',

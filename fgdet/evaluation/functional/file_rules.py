@@ -1,4 +1,4 @@
-"""Saved detections matched with annotations by the rules that the annotation file asks for."""
+"""Detections matched by the rules that the annotation file asks for: LVIS's or COCO's."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,20 +15,19 @@ def is_lvis(annotations: dict[str, Any]) -> bool:
 
 
 def match_by_file(
-    annotations: dict[str, Any], predictions: ResultTable, names: Sequence[str], iou_type: str = 'bbox'
+    annotations: dict[str, Any], predictions: ResultTable, category_ids: Sequence[int], iou_type: str = 'bbox'
 ) -> Matches:
     """Match in LVIS's way where the file is LVIS's, with the 300 best of an image; in COCO's way with 100 of a class.
 
     Args:
         annotations: a COCO-form or LVIS dict.
         predictions: what was found.
-        names: of the K classes that count.
+        category_ids: the K categories that count.
         iou_type: ``bbox`` or ``segm``.
 
     Raises:
-        UserError: a name has no category, or a prediction is malformed or of an unknown id.
+        UserError: a prediction is malformed or of an unknown id.
     """
-    category_ids = coco_detection.category_ids_of(names, annotations['categories'])
     if not is_lvis(annotations):
         return match_detections(annotations, predictions, category_ids, iou_type)
     table = lvis_detection.best_of_lvis(as_table(predictions, *coco_detection.ids_of(annotations), iou_type))
