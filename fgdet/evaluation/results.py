@@ -43,12 +43,13 @@ class _Boxes(TypedDict, total=False):
     annotations: list[_Box]
 
 
-def load_annotations(path: str | Path, masks: bool = True) -> dict[str, Any]:
+def load_annotations(path: str | Path, masks: bool = True, or_images: bool = False) -> dict[str, Any]:
     """Read a COCO-form annotation file.
 
     Args:
         path: the file.
         masks: False keeps only images, categories and what boxes need of the objects: polygons take most of the memory.
+        or_images: whether it may be the image-info file of a test set, without ``annotations``.
 
     Raises:
         UserError: no such file, not JSON, or one of ``images``, ``categories``, ``annotations`` or of the fields in
@@ -63,6 +64,8 @@ def load_annotations(path: str | Path, masks: bool = True) -> dict[str, Any]:
     if not isinstance(annotations, dict):
         raise UserError(f'{where}: expected a COCO-form dict, got a {type(annotations).__name__}')
     for key, fields in _ANNOTATION_KEYS.items():
+        if or_images and key == 'annotations' and key not in annotations:
+            continue
         if not isinstance(annotations.get(key), list):
             raise UserError(f'{where}: no list under {key!r}; give a COCO-form file')
         for position, entry in enumerate(annotations[key]):

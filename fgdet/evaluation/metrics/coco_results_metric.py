@@ -35,7 +35,8 @@ class CocoResultsMetric(BaseMetric):
     They are removed once there are scores; where scoring fails they stay, and the log says where.
 
     Args:
-        ann_file: COCO-form annotation file; all its images count, also those that no prediction came for.
+        ann_file: COCO-form annotation file; all its images count, also those that no prediction came for. With an
+            ``outfile``, it may be the image-info file of a test set, which has no annotations: nothing is scored then.
         iou_types: what is scored: ``'bbox'``, ``'segm'`` or both.
         outfile: where to write the COCO result list, a ``.json`` file; None writes none.
         collect_device: as every metric of mmengine has it; predictions go through files, whatever it is.
@@ -63,7 +64,7 @@ class CocoResultsMetric(BaseMetric):
             raise UserError(f'{type(self).__name__} outfile: expected a name ending in .json, got {outfile!r}')
         self.iou_types = tuple(iou_types)
         self.outfile = outfile
-        self.annotations = load_annotations(ann_file, masks='segm' in iou_types)
+        self.annotations = load_annotations(ann_file, 'segm' in iou_types, or_images=outfile is not None)
         default = tempfile.gettempdir() if outfile is None else Path(outfile).parent
         self.results_folder = Path(default if results_folder is None else results_folder)
         self._writer: ShardWriter | None = None
@@ -140,7 +141,7 @@ class CocoResultsMetric(BaseMetric):
         if num_predicted != num_images:
             message = f'{type(self).__name__}: predictions for {num_predicted} of the {num_images} images'
             print_log(message, logger='current', level=logging.WARNING)
-        return self.score(predictions)
+        return self.score(predictions) if 'annotations' in self.annotations else {'num_predictions': len(predictions)}
 
     def classes(self) -> Sequence[str]:
         """Return the names that labels index.
