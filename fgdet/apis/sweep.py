@@ -12,7 +12,8 @@ from mmengine.registry import init_default_scope
 from fgdet.apis.sweep_records import Recording, head_test_cfg, record_run
 from fgdet.apis.sweep_scores import Setting, SweepData, outcomes_of, read_sweep_data, score_settings
 from fgdet.apis.training import load_config
-from fgdet.models.post_processing.calibration import calibrate, expected_calibration_error, fit_calibration
+from fgdet.evaluation.functional.calibration_error import expected_calibration_error
+from fgdet.models.post_processing.calibration import calibrate, fit_calibration
 from fgdet.registry import DATASETS
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import write_json, write_text

@@ -73,6 +73,11 @@ def reliability(scores: np.ndarray, right: np.ndarray, edges: np.ndarray) -> Rel
     return _reliability(_bins(scores, edges), edges, scores, right, np.ones(len(scores)))
 
 
+def expected_calibration_error(scores: np.ndarray, right: np.ndarray, num_bins: int = NUM_BINS) -> float:
+    """:meth:`Reliability.expected_error` of (N,) scores and (N,) bool in bins of equal width."""
+    return reliability(scores, right, equal_width_edges(num_bins)).expected_error()
+
+
 def check_scores(scores: np.ndarray) -> None:
     """Raise UserError unless all scores are in 0..1."""
     wrong = np.flatnonzero(~((scores >= 0) & (scores <= 1)))

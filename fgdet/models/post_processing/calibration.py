@@ -1,6 +1,6 @@
-"""Scores that say how often a detection is right: Platt scaling, its fit, and how far scores are from it.
+"""Scores that say how often a detection is right: Platt scaling and its fit.
 
-Axes: N detections, B bins.
+Axis: N detections.
 """
 
 import numpy as np
@@ -66,24 +66,6 @@ def fit_calibration(scores: np.ndarray, is_correct: np.ndarray) -> tuple[float, 
         if np.abs(step).max() < 1e-10:
             break
     return float(weights[0]), float(weights[1])
-
-
-def expected_calibration_error(scores: np.ndarray, is_correct: np.ndarray, num_bins: int = 15) -> float:
-    """Mean distance of score and share of right ones in bins of equal width (Guo et al., arXiv 1706.04599, section 2).
-
-    Args:
-        scores: (N,) in 0..1.
-        is_correct: (N,) bool.
-        num_bins: B.
-
-    Returns:
-        ``sum_b |B_b| / N * |accuracy(B_b) - score(B_b)|``; NaN without detections.
-    """
-    if not len(scores):
-        return float('nan')
-    bins = np.minimum((np.asarray(scores, dtype=np.float64) * num_bins).astype(int), num_bins - 1)
-    gaps = np.bincount(bins, np.asarray(is_correct, dtype=np.float64) - scores, minlength=num_bins)  # (B,)
-    return float(np.abs(gaps).sum() / len(scores))
 
 
 def _logits(scores: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from fgdet.evaluation.functional.calibration_error import (
     class_thresholds,
     equal_mass_edges,
     equal_width_edges,
+    expected_calibration_error,
     judged_detections,
     reliability,
 )
@@ -50,6 +51,12 @@ def test_reliability__hand_worked():
     assert np.isnan(empty.expected_error()) and np.isnan(empty.largest_error())
     with pytest.raises(UserError, match=r'0\.\.1, got 1\.5'):
         reliability(np.array([0.5, 1.5]), np.array([True, False]), equal_width_edges(3))
+
+
+def test_expected_calibration_error__hand_worked():
+    # Two bins: {0.2, 0.4} with one right: |0.5 - 0.3|; {0.9} wrong: 0.9.
+    error = expected_calibration_error(np.array([0.2, 0.4, 0.9]), np.array([True, False, False]), num_bins=2)
+    assert error == pytest.approx((2 * 0.2 + 0.9) / 3)
 
 
 def test_equal_mass_edges__hold_equal_numbers():

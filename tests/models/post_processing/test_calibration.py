@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from fgdet.models.post_processing.calibration import calibrate, expected_calibration_error, fit_calibration
+from fgdet.evaluation.functional.calibration_error import expected_calibration_error
+from fgdet.models.post_processing.calibration import calibrate, fit_calibration
 
 
 def test_calibrate__hand_worked() -> None:
@@ -47,10 +48,3 @@ def test_fit__nothing_to_tell_apart(right: list[bool]) -> None:
         fit_calibration(np.linspace(0.2, 0.8, len(right)), np.array(right, dtype=bool))
     with pytest.raises(ValueError, match='scores that differ'):
         fit_calibration(np.full(2, 0.5), np.array([True, False]))
-
-
-def test_expected_calibration_error__hand_worked() -> None:
-    # Two bins: {0.2, 0.4} with one right: |0.5 - 0.3|; {0.9} wrong: 0.9.
-    error = expected_calibration_error(np.array([0.2, 0.4, 0.9]), np.array([True, False, False]), num_bins=2)
-    assert error == pytest.approx((2 * 0.2 + 0.9) / 3)
-    assert np.isnan(expected_calibration_error(np.zeros(0), np.zeros(0, dtype=bool)))
