@@ -14,6 +14,7 @@ COMMANDS = {
         'Given boxes named by FG-CLIP: top-1 and top-5.',
     ),
     'retrieval': ('fgdet.cli.evaluate_retrieval', 'Images and captions that find each other: R@1, R@5, R@10.'),
+    'zero-shot': ('fgdet.cli.evaluate_zero_shot', 'Images of class folders, told apart by names: top-1, top-5.'),
     'compare': ('fgdet.cli.evaluate_compare', 'Two runs side by side: differences with paired intervals.'),
     'calibration': ('fgdet.cli.evaluate_calibration', 'Are scores probabilities? Thresholds for a vocabulary.'),
     'synonyms': ('fgdet.cli.evaluate_synonyms', 'What other words for the classes cost: the drop in AP50.'),

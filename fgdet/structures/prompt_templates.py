@@ -8,6 +8,7 @@ import runpy
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import read_json, read_text
@@ -27,14 +28,28 @@ def template_set(name: str) -> tuple[str, ...]:
         raise UserError(
             f'vocabulary templates: expected a list of prompts or one of {", ".join(TEMPLATE_SETS)}, got {name!r}'
         )
+    return tuple(fill('{}') for fill in _published(TEMPLATE_SETS[name], f'vocabulary templates {name!r}'))
+
+
+@cache
+def imagenet_class_names() -> tuple[str, ...]:
+    """The names of ImageNet's 1,000 classes that belong to these prompts, in the order of their WordNet ids.
+
+    Raises:
+        UserError: open_clip is not installed.
+    """
+    return tuple(_published('IMAGENET_CLASSNAMES', 'the class names of ImageNet'))
+
+
+def _published(name: str, what: str) -> Any:
+    """What open_clip has under a name."""
     spec = find_spec('open_clip')
     for folder in (spec.submodule_search_locations or []) if spec else []:
         file = Path(folder) / 'zero_shot_metadata.py'
         if file.is_file():
-            return tuple(fill('{}') for fill in runpy.run_path(str(file))[TEMPLATE_SETS[name]])
+            return runpy.run_path(str(file))[name]
     raise UserError(
-        f'vocabulary templates {name!r}: they come with open_clip; install it (pip install open_clip_torch) or give a '
-        'list of prompts'
+        f'{what}: they come with open_clip; install it (pip install open_clip_torch), or give them in a file or list'
     )
 
 
