@@ -36,7 +36,8 @@ def unit_rows(features: Array) -> Array:
     """(N, D) float32 rows of length 1; NaN where a row is zero or no number."""
     with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
         lengths = np.sqrt(np.einsum('nd,nd->n', features, features, dtype=np.float64))
-        return (features / lengths[:, None]).astype(np.float32)
+        rows = np.empty(features.shape, np.float32)  # divided in float64, without an array of it
+        return np.divide(features, lengths[:, None], out=rows, casting='same_kind')
 
 
 def caption_ranks(
