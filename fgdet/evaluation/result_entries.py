@@ -104,7 +104,7 @@ def _is_number(value: Any) -> bool:
 
 def _finite(value: Any) -> Any:
     """Return 0 for what stands for no number, or the value."""
-    return 0 if value is None or isinstance(value, float) and not math.isfinite(value) else value
+    return 0 if value is None or (isinstance(value, float) and not math.isfinite(value)) else value
 
 
 def _finite_box(value: Any) -> Any:

@@ -126,9 +126,7 @@ def _as_dict(entry: _Entry) -> dict[str, Any] | None:
 class _ExactReader:
     """Reads one entry after the other, and knows at which it is when something is wrong."""
 
-    def __init__(
-        self, file: BufferedIOBase, buffer: bytes, columns: ResultColumns, where: str, lenient: bool
-    ) -> None:
+    def __init__(self, file: BufferedIOBase, buffer: bytes, columns: ResultColumns, where: str, lenient: bool) -> None:
         self._file, self._columns, self._where, self._lenient = file, columns, where, lenient
         self._utf8 = codecs.getincrementaldecoder('utf-8')()
         self._json = json.JSONDecoder()

@@ -1,6 +1,8 @@
 import gzip
 import json
 import random
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,11 +60,11 @@ def test_validate__other_mistakes():
         validate_results([], [], [], 'keypoints')
 
 
-def _entries(num, seed=0):
+def _entries(num: int, seed: int = 0) -> Iterator[dict[str, Any]]:
     """Boxes with all digits of a float64, some with masks, some with masks alone."""
     generator = random.Random(seed)
     for index in range(num):
-        entry = {'image_id': generator.randrange(-5, 2**40), 'category_id': index % 7}
+        entry: dict[str, Any] = {'image_id': generator.randrange(-5, 2**40), 'category_id': index % 7}
         entry |= {'bbox': [generator.gauss(0, 1e3) for _ in 'xy'] + [generator.random() for _ in 'wh']}
         entry['score'] = generator.choice([generator.random(), 1e-300, 0, 1])
         if index % 3:
@@ -72,7 +74,7 @@ def _entries(num, seed=0):
         yield entry
 
 
-_WRITERS = {
+_WRITERS: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     'one line': json.dumps,
     'no space': lambda entries: json.dumps(entries, separators=(',', ':')),
     'indented': lambda entries: '\ufeff\n' + json.dumps(entries, indent=3) + '\n\n',
@@ -172,7 +174,7 @@ def test_as_table__columns_and_entries_are_judged_alike(iou_type):
     good = GOOD | {'segmentation': RUN_LENGTH}
     for changes in ({}, {'image_id': 6}, {'category_id': 3}, {'score': float('inf')}, {'bbox': [1.0, 1.0, 1.0, -1.0]}):
         entries = [good, good | changes, good]
-        outcomes = []
+        outcomes: list[Any] = []
         for given in (entries, ResultTable.from_entries(entries)):
             try:
                 outcomes.append([list(row) for row in zip(*_columns(as_table(given, [5], [2], iou_type)), strict=True)])
@@ -193,7 +195,8 @@ def test_as_table__what_a_table_lacks(tmp_path):
     assert len(as_table(load_results(path), [5], [2], 'segm')) == 1
     with pytest.raises(UserError, match=r"predictions\[0\]: no 'bbox'"):
         as_table(load_results(path), [5], [2])
-    assert as_table(load_results(path), [5], [2], 'segm').select(np.array([0, 0])).segmentations[1] == RUN_LENGTH
+    masks = as_table(load_results(path), [5], [2], 'segm').select(np.array([0, 0])).segmentations
+    assert masks is not None and masks[1] == RUN_LENGTH
 
 
 def _columns(table):
