@@ -3,7 +3,7 @@
 Axis letter: N masks.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -46,12 +46,22 @@ class RunLengths(Sequence):
             'counts': bytes(self.text[start : int(self.ends[index])]).decode('ascii'),
         }
 
+    def __iter__(self) -> Iterator[dict[str, Any] | None]:
+        text, start = bytes(self.text), 0
+        for size, end in zip(self.sizes.tolist(), self.ends.tolist(), strict=True):
+            yield None if size[0] < 0 else {'size': size, 'counts': text[start:end].decode('ascii')}
+            start = end
+
     def take(self, rows: np.ndarray) -> 'RunLengths':
         """Return the masks of the indices ``rows``, in that order."""
-        starts = np.concatenate([[0], self.ends[:-1]])[rows].tolist() if len(self) else []
-        text = b''.join([self.text[start:end] for start, end in zip(starts, self.ends[rows].tolist(), strict=True)])
-        lengths = self.ends[rows] - np.array(starts, dtype=np.int64)
-        return RunLengths(self.sizes[rows], np.cumsum(lengths), text)
+        ends = self.ends[rows]
+        starts = np.concatenate([[0], self.ends[:-1]])[rows] if len(self) else ends
+        text, whole = bytearray(), memoryview(self.text)
+        for first in range(0, len(rows), 65536):
+            block = slice(first, first + 65536)
+            for start, end in zip(starts[block].tolist(), ends[block].tolist(), strict=True):
+                text += whole[start:end]
+        return RunLengths(self.sizes[rows], np.cumsum(ends - starts), text)
 
     @classmethod
     def from_dicts(cls, segmentations: Iterable[Mapping[str, Any] | None]) -> 'RunLengths':
