@@ -4,6 +4,7 @@ The protocol of FG-CLIP (arXiv 2505.05071, table "bounding box classification"):
 are compared with the names of all classes in 80 prompts.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from fgdet.structures.lvis_split import lvis_prompt_name
 from fgdet.structures.prompt_templates import read_templates
 from fgdet.structures.vocabulary import Vocabulary, ov_coco_vocabulary
 from fgdet.utils.checks import UserError
-from fgdet.utils.files import write_json
+from fgdet.utils.files import whole_file
 
 #: Wrong answers that a page may show, the most confident ones.
 NUM_MISTAKES = 200
@@ -177,9 +178,13 @@ def classify_boxes(
 def save_results(path: str | Path, table: ResultTable, given: GivenBoxes) -> None:
     """Write a result list in which each entry also names the annotation that it is of."""
     each = len(table) // len(given)
-    numbers = np.repeat(given.annotation_ids, each).tolist()
-    entries = zip(table.to_entries(), numbers, strict=True)
-    write_json(path, [entry | {'annotation_id': number} for entry, number in entries], indent=None)
+    entries = zip(table.to_entries(), np.repeat(given.annotation_ids, each).tolist(), strict=True)
+    with whole_file(path) as file:
+        before = '['
+        for entry, number in entries:
+            file.write(f'{before}{json.dumps(entry | {"annotation_id": number})}'.encode())
+            before = ',\n'
+        file.write(b']\n')
 
 
 def image_files(entries: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
