@@ -142,7 +142,7 @@ def _protocol(settings: dict[str, str], counts: dict[str, int], texts: Sequence[
     if int(settings.get('num_bare', 0)):
         parts.append(f'{settings["num_bare"]} images without a caption left out')
     if counts['num_unreadable']:
-        parts.append(f'{counts["num_unreadable"]} images cannot be read and count as wrong')
+        parts.append(f'{counts["num_unreadable"]} of {counts["num_images"]} images cannot be read and count as wrong')
     return '; '.join(parts)
 
 

@@ -75,7 +75,7 @@ def evaluate_zero_shot(
         class_features, num_cut = encode_classes(encoder, data.names, prompts, report)
         best, errors = classify(encoder, data, Path(images), class_features, report)
         side, own = encoder.preprocessing.image_size, encoder.model.preprocessing.image_size
-        notes = [f'{len(prompts)} prompts a name ({templates}), images at {side} x {side} pixels']
+        notes = [f'prompts for a name: {len(prompts)} ({templates}), images at {side} x {side} pixels']
         notes += [f'the weights were trained at {own} x {own}'] if side != own else []
         notes += (
             [f'{num_cut} prompts of more than {encoder.preprocessing.context_length} tokens cut'] if num_cut else []
@@ -191,7 +191,9 @@ def _evaluation(
     if num_empty:
         parts.append(f'{num_empty} classes without an image are candidates only')
     if errors:
-        parts.append(f'{len(errors)} images cannot be read and count as wrong; {"; ".join([*errors.values()][:3])}')
+        parts.append(
+            f'{len(errors)} of {len(best)} images cannot be read and count as wrong; {"; ".join([*errors.values()][:3])}'
+        )
     counts = dict(num_images=len(best), num_classes=len(data.folders), num_unreadable=len(errors))
     titles = [
         name[0] if name[0].replace(' ', '_') == folder else f'{name[0]} ({folder})'

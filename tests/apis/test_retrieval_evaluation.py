@@ -121,7 +121,7 @@ def test_evaluate_retrieval__an_unreadable_image_counts_as_wrong_and_is_named(fo
     options = dict(ann=folder / 'captions.jsonl', checkpoint=folder / 'clip0', images=tmp_path, device='cpu')
     evaluation = evaluate_retrieval(**options, save_pred=tmp_path / 's.safetensors')
     assert evaluation.scores['num_unreadable'] == 1
-    assert '1 images cannot be read and count as wrong; image ' in evaluation.protocol
+    assert '1 of 9 images cannot be read and count as wrong; image ' in evaluation.protocol
     assert evaluation.scores['i2t_r10'] <= 8 / 9
     assert evaluation.scores['t2i_r10'] == pytest.approx(16 / 18)  # of ten images, all but that one's two captions
     assert evaluate_retrieval([tmp_path / 's.safetensors']).scores == evaluation.scores

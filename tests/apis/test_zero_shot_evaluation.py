@@ -105,7 +105,7 @@ def test_evaluate_zero_shot__an_unreadable_image_counts_as_wrong_and_is_named(fo
     (tmp_path / 'images' / 'dog' / 'text.jpg').write_text('text')
     evaluation = run(folder, images=tmp_path / 'images', save_pred=tmp_path / 'pred.json')
     assert evaluation.scores['top5'] == pytest.approx(2 / 3)
-    assert '1 images cannot be read and count as wrong; image ' in evaluation.protocol
+    assert '1 of 3 images cannot be read and count as wrong; image ' in evaluation.protocol
     again = evaluate_zero_shot(tmp_path / 'images', tmp_path / 'pred.json')
     assert again.scores == evaluation.scores
     assert 'text.jpg: it cannot be read' in again.protocol
