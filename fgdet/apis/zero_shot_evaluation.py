@@ -191,9 +191,8 @@ def _evaluation(
     if num_empty:
         parts.append(f'{num_empty} classes without an image are candidates only')
     if errors:
-        parts.append(
-            f'{len(errors)} of {len(best)} images cannot be read and count as wrong; {"; ".join([*errors.values()][:3])}'
-        )
+        named = '; '.join([*errors.values()][:3])
+        parts.append(f'{len(errors)} of {len(best)} images cannot be read and count as wrong; {named}')
     counts = dict(num_images=len(best), num_classes=len(data.folders), num_unreadable=len(errors))
     titles = [
         name[0] if name[0].replace(' ', '_') == folder else f'{name[0]} ({folder})'
