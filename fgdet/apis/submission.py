@@ -64,6 +64,8 @@ def submit(
     """
     rules = _rules(benchmark)
     check_iou_type(iou_type)
+    if json_file is not None:
+        check_output_file(json_file, 'json file')
     info = load_image_info(images)
     path, test_set, algorithm = _names(rules, Path(out), str(out), Path(images), test_set, algorithm)
     with _reported(json_file):

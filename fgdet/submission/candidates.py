@@ -85,7 +85,9 @@ class Candidates:
 
     def _keys(self) -> np.ndarray:
         """Return (N,) uint64, equal where detections are, and as good as never elsewhere."""
-        keys = _mixed(self.table.image_ids.view(np.uint64), self.table.category_ids.view(np.uint64))
+        keys = np.zeros(len(self), np.uint64)
+        for ids in (self.table.image_ids, self.table.category_ids):
+            keys = _mixed(keys, ids.view(np.uint64))
         if self.mask_keys is not None:
             return _mixed(keys, self.mask_keys)
         for column in range(4):

@@ -92,6 +92,23 @@ def test_duplicates__same_image_category_and_box_or_mask(info):
     assert problems.counts == {'duplicate': 1} and problems.examples[0][0] == 1
 
 
+@pytest.mark.parametrize('with_masks', [False, True])
+def test_duplicates__equal_a_naive_search_in_many_images_and_categories(tmp_path, with_masks):
+    random = np.random.default_rng(0)
+    images = [{'id': i, 'width': 9, 'height': 2} for i in range(64)]
+    categories = [{'id': i} for i in range(64)]
+    info = load_image_info(write_info(tmp_path, images=images, categories=categories))
+    shapes = [[run_lengths(np.arange(18).reshape(2, 9) < i + 1), [i, 0, 1, 1]] for i in range(3)]
+    found, seen, expected = [], set(), []
+    for position, (image, category, shape) in enumerate(random.integers(0, [64, 64, 3], (6000, 3)).tolist()):
+        mask, box = shapes[shape]
+        found.append(entry(image, category_id=category, bbox=box, segmentation=mask))
+        if (image, category, shape) in seen:
+            expected.append(position)
+        seen.add((image, category, shape))
+    assert np.flatnonzero(_candidates(info, found, with_masks).repeated()).tolist() == expected
+
+
 def test_too_many__counts_images_and_shows_the_first_beyond(info):
     found = [entry(11 if i == 3 else 10, bbox=[i, 0, 1, 1]) for i in range(8)]
     assert not _found(info, found, limit=7)
