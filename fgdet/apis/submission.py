@@ -78,7 +78,7 @@ def submit(
         path,
         f'{stem}.json',
         table,
-        iou_type == 'segm',
+        candidates.masks,
         lambda share: on_progress('write', share, ''),
         lambda share: on_progress('read back', share, ''),
     )
@@ -202,16 +202,17 @@ def _checked(
     member, table = _read(path)
     on_progress('read', 1.0, f'{len(table)} detections')
     on_progress('check', 0.0, '')
-    iou_type = iou_type or ('bbox' if table.segmentations is None else 'segm')
-    with_masks = iou_type == 'segm'
+    has_masks, num_read = table.segmentations is not None, len(table)
+    iou_type = iou_type or ('segm' if has_masks else 'bbox')
     submission = Submission(
-        benchmark, iou_type, test_set, str(path), str(info.path), len(table), len(info.image_ids), member=member
+        benchmark, iou_type, test_set, str(path), str(info.path), num_read, len(info.image_ids), member=member
     )
-    if not len(table):
+    if not num_read:
         raise UserError(f'{path}: no detection in it; the servers fail on an empty list')
-    if with_masks and table.segmentations is None:
+    if iou_type == 'segm' and not has_masks:
         raise UserError(f"{path}: entries have no 'segmentation'; submit boxes with --iou-type bbox, or detect masks")
-    candidates = Candidates.of(table, info, with_masks)
+    candidates = Candidates.of(table, info, iou_type == 'segm')
+    del table  # the columns of what is dropped need not stay
     given = find_problems(candidates, info, rules.max_per_image)
     submission.problems, advice = given, _advice(candidates, info, '--fix mends what is safe')
     if fix and given:
@@ -219,12 +220,14 @@ def _checked(
         submission.problems = find_problems(candidates, info, rules.max_per_image)
         advice = _advice(candidates, info, '--fix leaves these to you')
         if not len(candidates):
-            raise UserError(f'{path}: --fix would leave nothing of {len(table)} detections ({_done(submission)})')
+            raise UserError(f'{path}: --fix would leave nothing of {num_read} detections ({_done(submission)})')
     if submission.problems:
         raise SubmissionError(submission, advice)
     used = np.bincount(candidates.image_index, minlength=len(info.image_ids))
     submission.num_images_without = int(np.count_nonzero(used == 0))
     submission.warnings += _warnings(candidates.table, info, rules, submission)
+    if iou_type == 'bbox' and has_masks:
+        submission.warnings.append('the predictions have masks, and boxes are submitted; --iou-type segm takes masks')
     return submission, candidates
 
 
@@ -267,8 +270,6 @@ def _warnings(table: ResultTable, info: ImageInfo, rules: Benchmark, submission:
         )
     if submission.num_images_without:
         warnings.append(f'{submission.num_images_without} of {submission.num_images} images have no detection')
-    if submission.iou_type == 'bbox' and table.segmentations is not None:
-        warnings.append('the predictions have masks, and boxes are submitted; --iou-type segm submits the masks')
     return warnings + lost_precision(table, submission.iou_type == 'segm')
 
 

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from fgdet.evaluation.result_table import ResultTable
-from fgdet.submission.candidates import run_lengths_of
+from fgdet.submission.candidates import Masks
 from fgdet.submission.rounding import BOX_DECIMALS
 from fgdet.utils.checks import UserError, existing_file
 
@@ -35,7 +35,7 @@ def write_archive(
     path: str | Path,
     member: str,
     table: ResultTable,
-    with_masks: bool,
+    masks: Masks | None,
     on_write: OnBlock = lambda share: None,
     on_check: OnBlock = lambda share: None,
 ) -> int:
@@ -47,7 +47,7 @@ def write_archive(
         path: ends in ``.zip``, or in ``.json`` for the bare list; missing folders are made.
         member: the name of the JSON file in the zip file.
         table: the detections, in the order of the entries.
-        with_masks: whether entries hold the masks or the boxes.
+        masks: of the same detections, which entries hold in place of boxes; None for boxes.
         on_write: told the share of entries written, 0 to 1.
         on_check: told the share of entries read back, 0 to 1.
 
@@ -60,12 +60,12 @@ def write_archive(
     try:
         with _partial_file(path) as file:
             if path.suffix == '.zip':
-                _write_zip(file, member, table, with_masks, on_write)
+                _write_zip(file, member, table, masks, on_write)
             else:
-                _write_list(file, table, with_masks, on_write)
+                _write_list(file, table, masks, on_write)
             file.flush()
             os.fsync(file.fileno())
-            _check(file, path, member, table, with_masks, on_check)
+            _check(file, path, member, table, masks, on_check)
             return os.fstat(file.fileno()).st_size
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
@@ -106,13 +106,12 @@ def unpacked(path: Path) -> Iterator[tuple[str | None, Path]]:
         yield member, Path(copy.name)
 
 
-def _entries(table: ResultTable, start: int, with_masks: bool) -> list[dict[str, Any]]:
+def _entries(table: ResultTable, start: int, masks: Masks | None) -> list[dict[str, Any]]:
     """Return a block of entries as they stand in the file."""
     stop = min(start + _BLOCK, len(table))
     rows = slice(start, stop)
     columns = [table.image_ids[rows].tolist(), table.category_ids[rows].tolist(), table.scores[rows].tolist()]
-    if with_masks:
-        masks = run_lengths_of(table)
+    if masks is not None:
         field, shapes = 'segmentation', [masks[row] for row in range(start, stop)]
     else:
         field, shapes = 'bbox', (np.round(table.boxes[rows], BOX_DECIMALS) + 0.0).tolist()  # no -0.0
@@ -122,49 +121,51 @@ def _entries(table: ResultTable, start: int, with_masks: bool) -> list[dict[str,
     ]
 
 
-def _write_list(file: IO[bytes], table: ResultTable, with_masks: bool, on_write: OnBlock) -> None:
+def _write_list(file: IO[bytes], table: ResultTable, masks: Masks | None, on_write: OnBlock) -> None:
     for start in range(0, len(table), _BLOCK):
         on_write(start / len(table))
-        text = msgspec.json.encode(_entries(table, start, with_masks))
+        text = msgspec.json.encode(_entries(table, start, masks))
         file.write((b',' if start else b'[') + text[1:-1] + b'\n')
     file.write(b']\n' if len(table) else b'[\n]\n')
     on_write(1.0)
 
 
-def _write_zip(file: IO[bytes], member: str, table: ResultTable, with_masks: bool, on_write: OnBlock) -> None:
+def _write_zip(file: IO[bytes], member: str, table: ResultTable, masks: Masks | None, on_write: OnBlock) -> None:
     info = zipfile.ZipInfo(member, date_time=_NO_TIME)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.create_system, info.external_attr = 3, 0o644 << 16  # a plain file that all may read, wherever it was written
     # no more than that: large files need another form of zip, which some readers refuse
-    info.file_size = 200 * len(table) + (2 * len(run_lengths_of(table).text) if with_masks else 0)
+    info.file_size = 200 * len(table) + (2 * len(masks.whole.text) if masks is not None else 0)
     with zipfile.ZipFile(file, 'w') as archive, archive.open(info, 'w') as stream:
-        _write_list(stream, table, with_masks, on_write)
+        _write_list(stream, table, masks, on_write)
 
 
-def _check(file: IO[bytes], path: Path, member: str, table: ResultTable, with_masks: bool, on_check: OnBlock) -> None:
+def _check(
+    file: IO[bytes], path: Path, member: str, table: ResultTable, masks: Masks | None, on_check: OnBlock
+) -> None:
     """Read all entries again, through the zip file, and compare them with the table's."""
     file.seek(0)
     try:
         if path.suffix == '.json':
-            _compare(file, table, with_masks, on_check)
+            _compare(file, table, masks, on_check)
             return
         with zipfile.ZipFile(file) as archive:
             if archive.namelist() != [member]:
                 raise ValueError(f'{archive.namelist()} in place of {member}')
             with archive.open(member) as stream:
-                _compare(stream, table, with_masks, on_check)
+                _compare(stream, table, masks, on_check)
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise OSError(errno.EIO, f'read back otherwise than written: {error}') from error
 
 
-def _compare(stream: IO[bytes], table: ResultTable, with_masks: bool, on_check: OnBlock) -> None:
+def _compare(stream: IO[bytes], table: ResultTable, masks: Masks | None, on_check: OnBlock) -> None:
     read = 0
     for start, line in zip(range(0, len(table) + _BLOCK, _BLOCK), stream, strict=False):
         if line == b']\n':
             break
         on_check(start / max(len(table), 1))
         entries = json.loads(b'[' + line.removeprefix(b',' if start else b'[') + b']')
-        if entries != _entries(table, start, with_masks):
+        if entries != _entries(table, start, masks):
             raise ValueError(f'entries from {start} on differ')
         read += len(entries)
     if read != len(table) or line != b']\n' or stream.read():

@@ -4,7 +4,9 @@ Axis letter: N detections.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +15,28 @@ from fgdet.evaluation.run_lengths import RunLengths
 from fgdet.submission.image_info import ImageInfo
 from fgdet.submission.run_lengths import measure_run_lengths
 
-#: What a mask can be, as numbers in ``Candidates.masks``.
+#: What a mask can be, as numbers in ``Candidates.mask_states``.
 GOOD, EMPTY, MISSING, WRONG_SIZE, UNDECODABLE = range(5)
 
 _BLOCK = 10_000
+
+
+class Masks(Sequence):
+    """Some of a list's masks in another order, without a copy of their texts.
+
+    Args:
+        whole: the masks of the list.
+        rows: (N,) int64, which of them.
+    """
+
+    def __init__(self, whole: RunLengths, rows: np.ndarray) -> None:
+        self.whole, self.rows = whole, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.whole[int(self.rows[index])]
 
 
 @dataclass(eq=False)
@@ -24,34 +44,48 @@ class Candidates:
     """N detections and what was found out about them.
 
     Args:
-        table: the detections.
+        table: the detections, without masks.
         positions: (N,) int64, each one's number in the list that was read, from 0.
         image_index: (N,) int64 index into the images of the info file; 0 where ``known`` is False.
         known: (N,) bool, whether the info file has the image.
-        masks: (N,) uint8, ``GOOD`` and so on; None where boxes are submitted.
-        mask_keys: (N,) uint64, equal for equal masks; None where boxes are submitted.
+        run_lengths: the masks of the whole list that was read; None where boxes are submitted, as the next two.
+        mask_states: (N,) uint8, ``GOOD`` and so on.
+        mask_keys: (N,) uint64, equal for equal masks.
     """
 
     table: ResultTable
     positions: np.ndarray
     image_index: np.ndarray
     known: np.ndarray
-    masks: np.ndarray | None = None
+    run_lengths: RunLengths | None = None
+    mask_states: np.ndarray | None = None
     mask_keys: np.ndarray | None = None
 
     @classmethod
     def of(cls, table: ResultTable, info: ImageInfo, with_masks: bool) -> 'Candidates':
-        """Return the detections of a list as it was read; masks are looked at where they are submitted."""
+        """Return the detections of a list as it was read; masks are looked at where they are submitted.
+
+        Raises:
+            ValueError: masks are to be submitted, and there are none.
+        """
         index, known = info.find(table.image_ids)
-        candidates = cls(table, np.arange(len(table)), index, known)
+        candidates = cls(replace(table, segmentations=None), np.arange(len(table)), index, known)
         if with_masks:
-            masks = run_lengths_of(table)
-            candidates.masks, candidates.mask_keys = _look_at_masks(masks, info.sizes_wh[index])
-            candidates.table = replace(table, segmentations=masks)
+            masks = table.segmentations
+            if masks is None:
+                raise ValueError('candidates: there are no masks')
+            candidates.run_lengths = masks if isinstance(masks, RunLengths) else RunLengths.from_dicts(masks)
+            states_and_keys = _look_at_masks(candidates.run_lengths, info.sizes_wh[index])
+            candidates.mask_states, candidates.mask_keys = states_and_keys
         return candidates
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @property
+    def masks(self) -> Masks | None:
+        """Each one's run lengths ``{'size': [H, W], 'counts': text}``, None for one without; None for boxes."""
+        return None if self.run_lengths is None else Masks(self.run_lengths, self.positions)
 
     def select(self, rows: np.ndarray) -> 'Candidates':
         """Return the detections of a bool mask (N,) or of indices, in that order."""
@@ -60,7 +94,8 @@ class Candidates:
             self.positions[rows],
             self.image_index[rows],
             self.known[rows],
-            None if self.masks is None else self.masks[rows],
+            self.run_lengths,
+            None if self.mask_states is None else self.mask_states[rows],
             None if self.mask_keys is None else self.mask_keys[rows],
         )
 
@@ -98,18 +133,11 @@ class Candidates:
         same = (self.table.image_ids[rows] == self.table.image_ids[others]) & (
             self.table.category_ids[rows] == self.table.category_ids[others]
         )
-        if self.masks is None:
+        if self.mask_states is None:
             boxes = self.table.boxes
             return same & (np.round(boxes[rows] * 100) == np.round(boxes[others] * 100)).all(axis=1)
         assert self.mask_keys is not None
-        return same & (self.mask_keys[rows] == self.mask_keys[others]) & (self.masks[rows] == GOOD)
-
-
-def run_lengths_of(table: ResultTable) -> RunLengths:
-    """Return a table's masks as columns; it must have some."""
-    masks = table.segmentations
-    assert masks is not None
-    return masks if isinstance(masks, RunLengths) else RunLengths.from_dicts(masks)
+        return same & (self.mask_keys[rows] == self.mask_keys[others]) & (self.mask_states[rows] == GOOD)
 
 
 def _mixed(keys: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -39,12 +39,12 @@ def mend(candidates: Candidates, info: ImageInfo, max_per_image: int) -> tuple[C
             kept[flags] = False
 
     drop(~candidates.known, 'unknown image')
-    if candidates.masks is None:
+    if candidates.mask_states is None:
         drop((table.boxes[:, 2:] < 0).any(axis=1), 'negative size')
         table = replace(table, boxes=_clipped_boxes(candidates, info, kept, done))
         drop((np.round(table.boxes[:, 2:], 2) == 0).any(axis=1), 'no area')
     else:
-        drop(candidates.masks == EMPTY, 'no area')
+        drop(candidates.mask_states == EMPTY, 'no area')
     table = replace(table, scores=_clipped_scores(table.scores, kept, done))
     mended = replace(candidates, table=table)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fgdet.submission.candidates import EMPTY, MISSING, UNDECODABLE, WRONG_SIZE, Candidates, run_lengths_of
+from fgdet.submission.candidates import EMPTY, MISSING, UNDECODABLE, WRONG_SIZE, Candidates
 from fgdet.submission.image_info import ImageInfo
 
 #: Pixels that a box may stand out of its image: rounding its four numbers to tenths, as COCO recommends, moves an edge
@@ -56,11 +56,11 @@ def problem_rows(candidates: Candidates, info: ImageInfo, max_per_image: int) ->
         'score that is no number': ~np.isfinite(table.scores),
         'score outside [0, 1]': np.isfinite(table.scores) & ((table.scores < 0) | (table.scores > 1)),
     }
-    if candidates.masks is None:
+    if candidates.mask_states is None:
         flags |= _box_flags(candidates, info)
     else:
         for kind, state in _MASK_KINDS.items():
-            flags[kind] = (candidates.masks == state) & (known | (state == MISSING))
+            flags[kind] = (candidates.mask_states == state) & (known | (state == MISSING))
     rows = {kind: np.flatnonzero(flag) for kind, flag in flags.items()}
     rows['duplicate'] = np.flatnonzero(candidates.repeated())
     rows['too many in an image'] = _first_beyond(candidates, max_per_image)
@@ -109,7 +109,8 @@ def _first_beyond(candidates: Candidates, max_per_image: int) -> np.ndarray:
 
 
 def _mask_size(candidates: Candidates, row: int, info: ImageInfo, limit: int) -> str:
-    size = run_lengths_of(candidates.table).sizes[row].tolist()
+    assert candidates.masks is not None
+    size = candidates.masks[row]['size']
     return f'segmentation.size: expected [height, width] {_size_hw(candidates, row, info)}, got {size}'
 
 
@@ -137,7 +138,7 @@ _WORDS: dict[str, Words] = {
     'negative size': lambda c, row, *_: f'bbox: negative width or height in {_box(c, row)}',
     'no area': lambda c, row, *_: (
         'segmentation: no pixel in the mask'
-        if c.masks is not None
+        if c.masks
         else f'bbox: width or height of less than 0.01 pixels in {_box(c, row)}'
     ),
     'box outside the image': lambda c, row, info, _: (
@@ -151,7 +152,7 @@ _WORDS: dict[str, Words] = {
     ),
     'duplicate': lambda c, row, *_: (
         f'same image ({c.table.image_ids[row]}), category ({c.table.category_ids[row]}) and '
-        f'{"box" if c.masks is None else "mask"} as an earlier one'
+        f'{"mask" if c.masks else "box"} as an earlier one'
     ),
     'too many in an image': lambda c, row, info, limit: (
         f'image {c.table.image_ids[row]} has {np.count_nonzero(c.table.image_ids == c.table.image_ids[row])} '

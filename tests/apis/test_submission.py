@@ -143,7 +143,7 @@ def test_submit__warns_of_what_may_not_be_meant(tmp_path):
         'has 4 images, and val2017 has 5000',
         'has 3 annotations: no image-info file of a test set',
         '3 of 4 images have no detection',
-        '--iou-type segm submits the masks',
+        '--iou-type segm takes masks',
         'all boxes are whole pixels',
         'all scores are 0.5',
     ):

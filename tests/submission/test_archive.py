@@ -28,7 +28,7 @@ def wait(share):
         print('waiting', flush=True)
         time.sleep(100)
 
-write_archive(sys.argv[1], 'member.json', ResultTable.from_entries(entries(3000)), False, **{sys.argv[2]: wait})
+write_archive(sys.argv[1], 'member.json', ResultTable.from_entries(entries(3000)), None, **{sys.argv[2]: wait})
 """
 
 
@@ -38,7 +38,7 @@ def table():
 
 
 def _write(path, table, **more):
-    return write_archive(path, 'member.json', table, False, **more)
+    return write_archive(path, 'member.json', table, None, **more)
 
 
 @pytest.mark.parametrize('num', [1, 999, 1000, 1001, 2500])
