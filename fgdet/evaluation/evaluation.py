@@ -1,10 +1,16 @@
 """What an evaluation gives: the scores, how they were made, and what a report shows beside them."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from fgdet.evaluation.resampling import Interval, Resampler
+
+#: Inputs that may be files, or lists of them, and those that may be folders.
+_PREDICTIONS = ('pred', 'pred_synonyms', 'save_pred', 'save_pred_synonyms')
+_FILES = (*_PREDICTIONS, 'ann', 'image_ids', 'split', 'vocab', 'classes', 'templates', 'config', 'checkpoint')
+_FOLDERS = ('images', 'checkpoint')
 
 
 @dataclass
@@ -44,11 +50,22 @@ class Evaluation:
     details: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``--json`` writes: the scores at the top level, then how they were made."""
+        """Return what ``--json`` writes: the scores at the top level, then how they were made, by absolute paths."""
         record: dict[str, Any] = dict(self.scores)
-        record |= {'name': self.name, 'protocol': self.protocol, 'inputs': self.inputs}
+        inputs = {name: _from_anywhere(name, value) for name, value in self.inputs.items()}
+        record |= {'name': self.name, 'protocol': self.protocol, 'inputs': inputs}
         if self.intervals:
             record['intervals'] = {name: list(interval) for name, interval in self.intervals.items()}
         if self.classes:
             record['classes'] = self.classes
         return record | self.details
+
+
+def _from_anywhere(name: str, value: Any) -> Any:
+    """An input with absolute paths; what is no file, such as a model's name on a hub, stays as it is."""
+    if isinstance(value, list):
+        return [_from_anywhere(name, each) for each in value]
+    is_path = isinstance(value, str) and (
+        (name in _FILES and os.path.isfile(value)) or (name in _FOLDERS and os.path.isdir(value))
+    )
+    return os.path.abspath(value) if is_path else value
