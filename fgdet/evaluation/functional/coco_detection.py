@@ -12,6 +12,7 @@ from fgdet.evaluation.functional.coco_evaluator import AREAS, measure
 from fgdet.evaluation.functional.ground_truth import GroundTruth
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.evaluation.results import as_table
+from fgdet.structures.lvis_split import lvis_prompt_name
 from fgdet.structures.vocabulary import Vocabulary, ov_coco_vocabulary
 from fgdet.utils.checks import UserError
 
@@ -167,7 +168,7 @@ def ids_of(annotations: dict[str, Any]) -> tuple[list[int], list[int]]:
 
 
 def category_ids_of(names: Sequence[str], categories: Sequence[dict[str, Any]]) -> list[int]:
-    """Return the category id of each name.
+    """Return the category id of each name; ``aerosol can`` is LVIS's ``aerosol_can`` where nothing else is called so.
 
     Raises:
         UserError: a name that no category has, or a name that two categories share.
@@ -177,6 +178,8 @@ def category_ids_of(names: Sequence[str], categories: Sequence[dict[str, Any]]) 
         if category['name'] in ids and category['name'] in names:
             raise UserError(f'annotations: two categories are named {category["name"]!r}')
         ids[category['name']] = category['id']
+    for name in [each for each in ids if each not in names]:
+        ids.setdefault(lvis_prompt_name(name), ids[name])
     missing = [name for name in names if name not in ids]
     if missing:
         shown = ', '.join(map(repr, missing[:5])) + (' ...' if len(missing) > 5 else '')

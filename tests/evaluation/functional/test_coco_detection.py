@@ -10,7 +10,12 @@ from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from fgdet.evaluation.functional.coco_detection import class_average_precisions, evaluate_coco, evaluate_ov_coco
+from fgdet.evaluation.functional.coco_detection import (
+    category_ids_of,
+    class_average_precisions,
+    evaluate_coco,
+    evaluate_ov_coco,
+)
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
 
@@ -189,6 +194,14 @@ def test_evaluate_ov_coco__refuses_unknown_names_and_ids():
         evaluate_ov_coco(doubled, [], Vocabulary(['class 3']))
     with pytest.raises(UserError, match="no 'segmentation'"):
         evaluate_ov_coco(annotations, [], Vocabulary(['class 3']), 'segm')
+
+
+def test_category_ids_of__names_of_lvis_as_prompts_have_them():
+    categories = [dict(id=4, name='bat_(animal)'), dict(id=2, name='tea_pot'), dict(id=9, name='tea pot')]
+    assert category_ids_of(['tea pot', 'bat (animal)'], categories) == [9, 4]
+    assert category_ids_of(['bat_(animal)', 'tea_pot'], categories) == [4, 2]
+    with pytest.raises(UserError, match=r"1 of 2 class names have no category: 'bat \(animal\)'"):
+        category_ids_of(['bat_(animal)', 'bat (animal)'], categories)
 
 
 @pytest.mark.parametrize('seed', [0, 1])
