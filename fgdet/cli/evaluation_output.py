@@ -29,7 +29,9 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         JSON,
         HTML,
-        click.option('--ci', is_flag=True, help='Add 95 % bootstrap intervals over the images.'),
+        click.option(
+            '--ci', is_flag=True, help='Add 95 % bootstrap intervals over the images; rough for rare classes.'
+        ),
         RESAMPLES,
         SEED,
         click.option('--worst-classes', type=click.IntRange(1), metavar='N', help='List the N classes scored lowest.'),

@@ -86,6 +86,9 @@ def image_weights(num_images: int, resamples: int, seed: int = 0) -> Iterator[np
 def intervals(run: Resampler, resamples: int = 1000, confidence: float = 0.95, seed: int = 0) -> dict[str, Interval]:
     """Return the percentile interval of each score.
 
+    It is not corrected for bias. A draw repeats some images and lacks others, so the average precision of a class with
+    few objects moves to one side, and a mean over such classes may lie outside its interval.
+
     Args:
         run: what is resampled.
         resamples: B.

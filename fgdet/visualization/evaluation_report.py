@@ -10,13 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from fgdet.evaluation.class_scores import ClassRow, ordered, score_names
+from fgdet.evaluation.class_scores import DESCRIPTION, ClassRow, ordered, score_names
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.visualization.report import Bars, Block, Figure, LinePlot, Section, Table, write_report
 from fgdet.visualization.score_text import interval_text, score_text
 
 #: Bars of the worst classes: more are no longer looked at.
 NUM_BARS = 30
+#: What an interval is, and is not.
+INTERVALS = (
+    'Intervals: 95 % of bootstrap draws of the images, which repeat some and lack others; where classes have few '
+    'objects, all of an interval may lie above or below its score.'
+)
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _KINDS = {
     'wrong class': 'overlaps an object of another class by 0.5 or more',
@@ -68,10 +73,14 @@ def _score_blocks(evaluation: Evaluation) -> list[Block]:
             rows.append({'': row} | {each: score_text(evaluation.scores.get(names.get(each, ''))) for each in columns})
     caption = 'Percent; counts as they are.'
     if evaluation.intervals:
-        caption += ' Intervals: bootstrap over the images.'
+        caption += f' {INTERVALS}'
     blocks: list[Block] = [Table(rows, caption, right=list(rows[0])[1:])] if rows else []
     shown_names = {name for names in evaluation.columns.values() for name in names.values()}
-    rest = [{'': name, ' ': score_text(value)} for name, value in evaluation.scores.items() if name not in shown_names]
+    rest = [
+        {'': name, ' ': f'{value:.3f}' if name in DESCRIPTION else score_text(value)}
+        for name, value in evaluation.scores.items()
+        if name not in shown_names
+    ]
     return [*blocks, Table(rest, right=[' '], summary='All other numbers')] if rest else blocks
 
 

@@ -132,7 +132,8 @@ def test_write_page__scores_alone(tmp_path):
 
 def test_write_page__other_protocols(tmp_path):
     """Mistakes of whole images, and the bins of a calibration."""
-    evaluation = Evaluation('z', 'p', {'top1': 0.5}, {}, {'': {'top-1': 'top1'}})
+    scores = {'top1': 0.5, 'rest': 0.25, 'threshold': 0.125}
+    evaluation = Evaluation('z', 'p', scores, {}, {'': {'top-1': 'top1'}})
     evaluation.mistakes = [
         {'image_id': 3, 'file_name': 'a.png', 'score': 0.75, 'name': 'cat', 'truth': 'dog', 'kind': 'wrong class'}
     ]
@@ -143,4 +144,5 @@ def test_write_page__other_protocols(tmp_path):
     write_page(tmp_path / 'page.html', evaluation, tmp_path)
     page = HtmlPage((tmp_path / 'page.html').read_text(encoding='utf-8'))
     assert {'The most confident mistakes.', 'wrong class: cat 0.75; it is dog', '0.50-1.00', '62.50'} <= set(page.texts)
+    assert {'25.00', '0.125'} <= set(page.texts)  # a limit of scores is no percentage
     assert sum(key == 'src' for key, _ in page.attributes) == 2
