@@ -45,15 +45,16 @@ class ObjectsOfImage:
             labels: (M,).
 
         Returns:
-            (M,) int8 of ``RIGHT``, ``WRONG`` and ``NOT_COUNTED``: on a crowd, beyond the 100 best of a class (COCO), or
-            of a class that was not looked for (LVIS).
+            (M,) int8 of ``RIGHT``, ``WRONG`` and ``NOT_COUNTED``: on a crowd, beyond the 100 best of a class (COCO), of
+            a class that was not looked for, or without area (LVIS).
         """
         result = np.full(len(boxes), WRONG, dtype=np.int8)
         for label in np.intersect1d(labels, self.labels):
             mine = np.flatnonzero(labels == label)
             result[mine] = _match(boxes[mine], self.boxes[self.labels == label], self.is_crowd[self.labels == label])
         if self.looked_for is not None:
-            result[~np.isin(labels, self.looked_for)] = NOT_COUNTED
+            has_area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) > 0
+            result[~(np.isin(labels, self.looked_for) & has_area)] = NOT_COUNTED
             result[np.isin(labels, self.incomplete) & (result == WRONG)] = NOT_COUNTED
         elif len(labels) > MAX_DETECTIONS:
             order = np.argsort(labels, kind='stable')
@@ -63,16 +64,17 @@ class ObjectsOfImage:
 
 
 def objects_by_image(annotations: dict[str, Any], category_ids: Sequence[int]) -> dict[int, ObjectsOfImage]:
-    """The objects of the K categories in each image, by the image's id.
+    """The objects of the K categories in each image, by the image's id; in LVIS those without area are none.
 
     Args:
         annotations: a COCO-form or LVIS dict.
         category_ids: the category of each label.
     """
     labels = {number: label for label, number in enumerate(category_ids)}
+    is_lvis = any('neg_category_ids' in image for image in annotations['images'])
     objects = defaultdict(list)
     for entry in annotations['annotations']:
-        if entry['category_id'] in labels:
+        if entry['category_id'] in labels and not (is_lvis and _area(entry) <= 0):
             objects[entry['image_id']].append(entry)
     return {image['id']: ObjectsOfImage(image, objects[image['id']], labels) for image in annotations['images']}
 
@@ -118,6 +120,10 @@ class RankedDetections:
             places = np.searchsorted(found / num_objects[label], _RECALLS, side='left')  # (R,)
             result[label] = np.append(best_from_here, 0.0)[places].mean()
         return result
+
+
+def _area(entry: dict[str, Any]) -> float:
+    return entry['area'] if entry.get('area') is not None else entry['bbox'][2] * entry['bbox'][3]
 
 
 def _match(boxes: np.ndarray, objects: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
