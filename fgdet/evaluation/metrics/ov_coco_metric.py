@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from mmengine.logging import MMLogger
 
 from fgdet.evaluation.functional.coco_detection import category_ids_of, evaluate_ov_coco
+from fgdet.evaluation.functional.image_subset import annotated_image_ids, on_images
 from fgdet.evaluation.metrics.coco_results_metric import CocoResultsMetric
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.registry import METRICS
@@ -64,10 +64,9 @@ class OVCocoMetric(CocoResultsMetric):
         """Return six fractions of each type, and log the AP50 of base, novel and all classes as percentages."""
         annotations = self.annotations
         if self.annotated_images_only:
-            wanted = set(category_ids_of(self.vocabulary.names, annotations['categories']))
-            kept = {each['image_id'] for each in annotations['annotations'] if each['category_id'] in wanted}
-            annotations = annotations | {'images': [each for each in annotations['images'] if each['id'] in kept]}
-            predictions = predictions.select(np.isin(predictions.image_ids, list(kept)))
+            category_ids = category_ids_of(self.vocabulary.names, annotations['categories'])
+            kept = annotated_image_ids(annotations, category_ids)
+            annotations, predictions = on_images(annotations, predictions, kept)
         scores: dict[str, float] = {}
         for iou_type in self.iou_types:
             of_type = evaluate_ov_coco(annotations, predictions, self.vocabulary, iou_type)
