@@ -7,7 +7,7 @@ out in LVIS's way (lvis-api looks up areas above 0 only), and what hotcoco would
 Axis letters: I images, K classes, G objects, N detections, T thresholds of overlap, R recall points, A ranges of area.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import hotcoco.mask
@@ -86,36 +86,65 @@ def _evaluator(
     class_range: tuple[int, int],
     lvis_style: bool,
 ) -> COCOeval:
-    """Return the evaluator of some objects and detections, image i and class k of which have the ids i + 1, k + 1."""
+    """Return the evaluator of some objects and detections."""
     images, classes = places
     masks: list[Any] = []
     if ground_truth.segmentations is None:
         areas = table.boxes[:, 2] * table.boxes[:, 3]
     else:
-        masks, areas = _masks_and_areas(table, ground_truth.sizes[images])
+        masks, areas = masks_and_areas(table, ground_truth.sizes[images])
     if lvis_style and not (areas > 0).all():
         kept = np.flatnonzero(areas > 0)
         table, images, classes, areas = table.select(kept), images[kept], classes[kept], areas[kept]
         masks = [masks[row] for row in kept] if masks else []
     used = np.union1d(images, ground_truth.images[objects])
-    truth = COCO.from_arrays(
+    return evaluator_of(
         _image_entries(ground_truth, used, class_range, lvis_style),
-        [{'id': k + 1, 'name': str(k), 'frequency': 'f'} for k in range(*class_range)],
-        ground_truth.images[objects] + 1,
-        ground_truth.classes[objects] + 1,
+        range(*class_range),
+        (ground_truth, objects, ground_truth.images[objects], ground_truth.classes[objects]),
+        (table, images, classes),
+        None if ground_truth.segmentations is None else (masks, areas),
+        lvis_style,
+    )
+
+
+def evaluator_of(
+    images: list[dict[str, Any]],
+    classes: Iterable[int],
+    truth: tuple[GroundTruth, np.ndarray, np.ndarray, np.ndarray],
+    found: tuple[ResultTable, np.ndarray, np.ndarray],
+    masks: tuple[list[Any], np.ndarray] | None = None,
+    lvis_style: bool = False,
+) -> COCOeval:
+    """Return hotcoco's evaluator, in which image i and class k have the ids i + 1 and k + 1.
+
+    Args:
+        images: entries with ``id, height, width`` and, for LVIS, its lists of classes.
+        classes: k of each class.
+        truth: objects, the indices of those that are looked at (g,), and their i (g,) and k (g,).
+        found: N detections, and their i (N,) and k (N,).
+        masks: N run lengths and their areas (N,), where masks are compared.
+        lvis_style: as for :func:`measure`.
+    """
+    (ground_truth, objects, *places), (table, *found_places) = truth, found
+    segmentations = ground_truth.segmentations
+    coco = COCO.from_arrays(
+        images,
+        [{'id': k + 1, 'name': str(k), 'frequency': 'f'} for k in classes],
+        places[0] + 1,
+        places[1] + 1,
         ground_truth.boxes[objects],
         area=ground_truth.areas[objects],
         iscrowd=ground_truth.crowds[objects],
-        segmentation=ground_truth.segmentations and [ground_truth.segmentations[each] for each in objects],
+        segmentation=None if segmentations is None else [segmentations[each] for each in objects],
     )
     boxes = np.nan_to_num(table.boxes)
-    columns = np.column_stack([images + 1, boxes, table.scores, classes + 1])  # (N, 7)
-    if ground_truth.segmentations is None:
-        found = truth.load_res(columns)
-    else:
-        found = truth.load_res(columns, segmentation=masks)
-        found.update_anns(ids=np.arange(1, len(table) + 1), area=areas)
-    return COCOeval(truth, found, 'bbox' if ground_truth.segmentations is None else 'segm', lvis_style=lvis_style)
+    columns = np.column_stack([found_places[0] + 1, boxes, table.scores, found_places[1] + 1])  # (N, 7)
+    if masks is None:
+        return COCOeval(coco, coco.load_res(columns), 'bbox', lvis_style=lvis_style)
+    results = coco.load_res(columns, segmentation=masks[0])
+    results.update_anns(ids=np.arange(1, len(table) + 1), area=masks[1])
+    return COCOeval(coco, results, 'segm', lvis_style=lvis_style)
 
 
 def _image_entries(
@@ -151,8 +180,8 @@ def _class_ranges(
         start = stop
 
 
-def mask_areas(table: ResultTable, sizes: np.ndarray) -> np.ndarray:
-    """Return the (N,) areas of masks in pixels.
+def masks_and_areas(table: ResultTable, sizes: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Return the run lengths of N masks, and their areas (N,) in pixels.
 
     Args:
         table: of masks.
@@ -161,11 +190,6 @@ def mask_areas(table: ResultTable, sizes: np.ndarray) -> np.ndarray:
     Raises:
         UserError: one has another size than its image, so that it could never match.
     """
-    return _masks_and_areas(table, sizes)[1]
-
-
-def _masks_and_areas(table: ResultTable, sizes: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Return the run lengths of N masks and their areas, see :func:`mask_areas`."""
     masks = [dict(each) for each in table.segmentations or () if each is not None]
     found = np.array([each['size'] for each in masks], dtype=np.int64).reshape(-1, 2)
     wrong = np.flatnonzero((found != sizes).any(axis=1) & (sizes > 0).all(axis=1))

@@ -10,12 +10,12 @@ class with a right detection, E right detections of all overlaps.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from hotcoco import COCO, COCOeval
 
-from fgdet.evaluation.functional.coco_evaluator import mask_areas
+from fgdet.evaluation.functional.coco_detection import ids_of, mean_of_known
+from fgdet.evaluation.functional.coco_evaluator import evaluator_of, masks_and_areas
 from fgdet.evaluation.functional.ground_truth import GroundTruth
 from fgdet.evaluation.functional.lvis_detection import best_of_each
 from fgdet.evaluation.result_table import ResultTable
@@ -89,11 +89,10 @@ def match_detections(
         UserError: a prediction is malformed or of an unknown id, or an object or a prediction has no mask where
             masks are compared, or one of another size than its image.
     """
-    known_images, known_categories = ([each['id'] for each in annotations[key]] for key in ('images', 'categories'))
-    table = as_table(predictions, known_images, known_categories, iou_type)
+    table = as_table(predictions, *ids_of(annotations), iou_type)
     truth = GroundTruth.from_annotations(annotations, category_ids, iou_type, lvis_style)
     images, classes = truth.places(table)  # (N,)
-    areas = table.boxes[:, 2:].prod(axis=1) if iou_type == 'bbox' else mask_areas(table, truth.sizes[images])
+    areas = table.boxes[:, 2:].prod(axis=1) if iou_type == 'bbox' else masks_and_areas(table, truth.sizes[images])[1]
     counted, incomplete = classes >= 0, np.zeros((len(truth.image_ids), len(truth.category_ids)), dtype=bool)
     if lvis_style:  # lvis-api does not see what has no area
         counted &= truth.judged()[images, classes] & (areas > 0)
@@ -163,7 +162,10 @@ class AveragePrecisionResampler:
             measure: np.mean([precisions[overlap] for overlap in MEASURES[measure]], axis=0)
             for measure in {measure for _, measure in self._names.values()}
         }
-        return {name: _mean(by_class[measure][self._groups[group]]) for name, (group, measure) in self._names.items()}
+        return {
+            name: mean_of_known(by_class[measure][self._groups[group]])
+            for name, (group, measure) in self._names.items()
+        }
 
     @cached_property
     def _table(self) -> 'RightDetections':
@@ -250,6 +252,8 @@ def _match(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what is right and what is ignored, (T, M) each; only pairs of an image and a class with both are matched.
 
+    Each pair is an image of one class to the evaluator.
+
     Args:
         truth: the objects.
         table: the M detections; of equal ones of a pair the first comes first.
@@ -269,9 +273,17 @@ def _match(
         chunk = tried[start : start + _PAIRS_AT_ONCE]
         rows = order[slice(*np.searchsorted(pairs[order], [chunk[0], chunk[-1] + 1]))]
         objects = object_order[slice(*np.searchsorted(object_pairs[object_order], [chunk[0], chunk[-1] + 1]))]
-        numbers = np.searchsorted(chunk, object_pairs[objects]), np.searchsorted(chunk, pairs[rows])
-        sizes = truth.sizes[chunk // len(truth.category_ids)]
-        evaluation = _evaluator(truth, objects, table.select(rows), numbers, sizes)
+        found = table.select(rows)
+        evaluation = evaluator_of(
+            [
+                {'id': i, 'height': height, 'width': width}
+                for i, (height, width) in enumerate(truth.sizes[chunk // len(truth.category_ids)].tolist(), 1)
+            ],
+            [0],
+            (truth, objects, np.searchsorted(chunk, object_pairs[objects]), np.zeros(len(objects), dtype=np.int64)),
+            (found, np.searchsorted(chunk, pairs[rows]), np.zeros(len(rows), dtype=np.int64)),
+            None if truth.segmentations is None else masks_and_areas(found, truth.sizes[images[rows]]),
+        )
         evaluation.params.max_dets = [max_detections]
         evaluation.params.area_rng, evaluation.params.area_rng_lbl = [[0.0, _LARGEST_AREA]], ['all']
         evaluation.evaluate()
@@ -283,44 +295,6 @@ def _match(
     return right, ignored
 
 
-def _evaluator(
-    truth: GroundTruth,
-    objects: np.ndarray,
-    table: ResultTable,
-    numbers: tuple[np.ndarray, np.ndarray],
-    sizes: np.ndarray,
-) -> COCOeval:
-    """The evaluator of some objects and detections; each pair of an image and a class is an image of one class to it.
-
-    Args:
-        truth: the objects.
-        objects: indices of those that are looked at.
-        table: the detections.
-        numbers: the pair, 0..P-1, of each object and of each detection.
-        sizes: (P, 2) height and width of each pair's image.
-    """
-    masks, found_masks = truth.segmentations, cast(Any, table.segmentations)
-    ground_truth = COCO.from_arrays(
-        [{'id': i + 1, 'height': height, 'width': width} for i, (height, width) in enumerate(sizes.tolist())],
-        [{'id': 1, 'name': 'object'}],
-        numbers[0] + 1,
-        np.ones(len(objects), dtype=np.int64),
-        truth.boxes[objects],
-        area=truth.areas[objects],
-        iscrowd=truth.crowds[objects],
-        segmentation=None if masks is None else [masks[each] for each in objects],
-    )
-    boxes, ones = np.nan_to_num(table.boxes), np.ones(len(table))
-    columns = np.column_stack([numbers[1] + 1, boxes, table.scores, ones])  # (N, 7)
-    found = ground_truth.load_res(columns, segmentation=None if masks is None else list(found_masks))
-    return COCOeval(ground_truth, found, 'bbox' if masks is None else 'segm')
-
-
 def _running_sum(values: np.ndarray) -> np.ndarray:
     """Sums of the first 0, 1, 2 ... values."""
     return np.concatenate([[0], np.cumsum(values)])
-
-
-def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float('nan')
