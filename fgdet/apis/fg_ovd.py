@@ -1,6 +1,6 @@
 """Both scores of FG-OVD, of a checkpoint or of saved predictions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,10 @@ import numpy as np
 from fgdet.apis.fg_ovd_detection import caption_scores, load_fg_ovd_detector, predict_detections
 from fgdet.apis.fg_ovd_predictions import FGOVDPrediction, read_predictions, write_predictions
 from fgdet.apis.fg_ovd_ranks import predict_ranks, ranked_lines
-from fgdet.apis.region_encoding import RegionEncoder
+from fgdet.apis.region_encoding import RegionEncoder, Report
 from fgdet.datasets.fg_ovd import FGOVDSubset, find_images, read_fg_ovd
 from fgdet.evaluation.evaluation import Evaluation
+from fgdet.evaluation.functional.coco_detection import mean_of_known
 from fgdet.evaluation.functional.fg_ovd import MAX_DETECTIONS, MAX_OVERLAP, NUM_NEGATIVES, CaptionScores
 from fgdet.evaluation.resampling import MeanResampler
 from fgdet.utils.checks import UserError
@@ -19,9 +20,6 @@ from fgdet.utils.files import check_output_file
 
 #: Each protocol with the field that its saved predictions have beside those of a COCO result list.
 PROTOCOLS = {'rank': 'line', 'detection': 'vocabulary'}
-
-#: Called after each image with the number done and the number of all.
-Report = Callable[[int, int], None]
 
 
 def evaluate_fg_ovd(
@@ -123,7 +121,7 @@ def _rank_evaluation(
     for name, lines in ranked.items():
         best, alone = lines.outcomes()
         values[name] = {name: best, f'{name}_strict': alone}
-        scores |= {key: _mean(each) for key, each in values[name].items()} | {f'{name}_lines': len(best)}
+        scores |= {key: mean_of_known(each) for key, each in values[name].items()} | {f'{name}_lines': len(best)}
         columns[name] = {'accuracy': name, 'ties wrong': f'{name}_strict', 'boxes': f'{name}_lines'}
         has_ties |= bool((best != alone).any())
     if not has_ties:
@@ -196,7 +194,3 @@ def _resampler(images: dict[str, list[int]], values: dict[str, dict[str, np.ndar
             columns[name] = np.full(len(items), np.nan)
             columns[name][owner == subset] = numbers
     return MeanResampler(image_ids, columns, index)
-
-
-def _mean(outcomes: np.ndarray) -> float:
-    return float(outcomes.mean()) if len(outcomes) else float('nan')

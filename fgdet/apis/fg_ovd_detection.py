@@ -1,7 +1,7 @@
 """FG-OVD's detection score: a detector run for each caption among its negatives, its towers once for each image."""
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from fgdet.apis.detection import Detector
 from fgdet.apis.fg_ovd_predictions import FGOVDPrediction
 from fgdet.apis.image_reading import load_image
 from fgdet.apis.inference_settings import InferenceSettings
+from fgdet.apis.region_encoding import Report
 from fgdet.datasets.fg_ovd import FGOVDSubset
 from fgdet.evaluation.functional.fg_ovd import (
     MAX_DETECTIONS,
@@ -27,9 +28,6 @@ from fgdet.utils.checks import UserError
 TEMPLATES = ('{}',)
 #: Captions that are encoded together, before the first image.
 CAPTIONS_AT_ONCE = 2048
-
-#: Called after each image with the number done and the number of all.
-Report = Callable[[int, int], None]
 
 
 class _Run(NamedTuple):

@@ -3,14 +3,14 @@
 Axes: M lines, S captions of all of them, D embedding.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fgdet.apis.fg_ovd_predictions import FGOVDPrediction
-from fgdet.apis.region_encoding import RegionEncoder
+from fgdet.apis.region_encoding import RegionEncoder, Report
 from fgdet.datasets.fg_ovd import FGOVDLine, FGOVDSubset
 from fgdet.evaluation.functional.fg_ovd import rank_outcomes
 from fgdet.utils.checks import UserError
@@ -20,9 +20,6 @@ LOGIT_SCALE = 100.0
 
 #: Wrong lines that a page may show of a subset.
 MOST_MISTAKES = 50
-
-#: Called after each image with the number done and the number of all.
-Report = Callable[[int, int], None]
 
 
 class RankedLines(NamedTuple):

@@ -1,6 +1,6 @@
 """A detector run under the names of a vocabulary and under their synonyms; each image is encoded once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,13 @@ from fgdet.apis.detection import Detector
 from fgdet.apis.image_reading import read_image
 from fgdet.apis.inference_settings import InferenceSettings
 from fgdet.apis.read_ahead import read_ahead
+from fgdet.apis.region_encoding import Report
 from fgdet.evaluation.functional.coco_detection import category_ids_of
 from fgdet.evaluation.result_columns import ResultColumns
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.evaluation.run_lengths import RunLengths
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
-
-#: Called after each image with the number done and the number of all.
-Report = Callable[[int, int], None]
 
 
 def synonym_variants(vocabulary: Vocabulary, variant: int | None = None) -> list[dict[str, str]]:
