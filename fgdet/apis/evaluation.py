@@ -201,7 +201,7 @@ def read_image_ids(path: str | Path) -> list[int]:
     text = read_text(path, 'image ids')
     try:
         content = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         content = [int(line) if line.strip().lstrip('-').isdecimal() else line for line in text.split()]
     if isinstance(content, dict):
         images = content.get('images')

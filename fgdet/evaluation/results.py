@@ -10,8 +10,9 @@ from typing import Any, TypedDict
 import msgspec
 import numpy as np
 
+from fgdet.evaluation.annotation_checks import check_annotations
 from fgdet.evaluation.result_columns import ResultColumns
-from fgdet.evaluation.result_entries import is_box, is_id, is_run_length, problem_of_run
+from fgdet.evaluation.result_entries import is_id, is_run_length, problem_of_run
 from fgdet.evaluation.result_files import is_shard, read_shards
 from fgdet.evaluation.result_reading import add_entries, read_result_list
 from fgdet.evaluation.result_table import ResultTable
@@ -21,8 +22,6 @@ from fgdet.utils.files import read_json
 
 IOU_TYPES = ('bbox', 'segm')
 _SHAPE_FIELDS = {'bbox': 'bbox', 'segm': 'segmentation'}
-
-_ANNOTATION_KEYS = {'images': ('id',), 'categories': ('id', 'name'), 'annotations': ('image_id', 'category_id', 'bbox')}
 
 
 class _Box(TypedDict, total=False):
@@ -52,8 +51,7 @@ def load_annotations(path: str | Path, masks: bool = True, or_images: bool = Fal
         or_images: whether it may be the image-info file of a test set, without ``annotations``.
 
     Raises:
-        UserError: no such file, not JSON, or one of ``images``, ``categories``, ``annotations`` or of the fields in
-            them is missing, or a box is none.
+        UserError: no such file, not JSON, or see :func:`~fgdet.evaluation.annotation_checks.check_annotations`.
     """
     where = f'annotation file {path}'
     try:
@@ -61,22 +59,7 @@ def load_annotations(path: str | Path, masks: bool = True, or_images: bool = Fal
         annotations = msgspec.json.decode(data, type=Any if masks else _Boxes)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # not quite JSON; this says why, or takes it
         annotations = read_json(path, 'annotation file')
-    if not isinstance(annotations, dict):
-        raise UserError(f'{where}: expected a COCO-form dict, got a {type(annotations).__name__}')
-    for key, fields in _ANNOTATION_KEYS.items():
-        if or_images and key == 'annotations' and key not in annotations:
-            continue
-        if not isinstance(annotations.get(key), list):
-            raise UserError(f'{where}: no list under {key!r}; give a COCO-form file')
-        for position, entry in enumerate(annotations[key]):
-            missing = [field for field in fields if not isinstance(entry, dict) or field not in entry]
-            if missing:
-                raise UserError(f'{where}: {key}[{position}] has no {missing[0]!r}')
-            if key == 'annotations' and not is_box(entry['bbox']):
-                raise UserError(
-                    f'{where}: annotations[{position}].bbox: expected four finite numbers x, y, width >= 0, '
-                    f'height >= 0, got {entry["bbox"]!r}'
-                )
+    check_annotations(annotations, where, or_images)
     return annotations
 
 

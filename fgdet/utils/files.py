@@ -67,6 +67,8 @@ def read_json(path: str | Path, what: str) -> Any:
         raise UserError(
             f'{what} {path}: not JSON ({error.msg} in line {error.lineno}, column {error.colno})'
         ) from error
+    except RecursionError as error:
+        raise UserError(f'{what} {path}: not JSON (nested too deeply)') from error
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

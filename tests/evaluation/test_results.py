@@ -203,6 +203,17 @@ def _columns(table):
     return table.image_ids.tolist(), table.category_ids.tolist(), table.scores.tolist()
 
 
+_SMALL: dict[str, list[dict[str, Any]]] = {
+    'images': [{'id': 1, 'width': 8, 'height': None}],
+    'categories': [{'id': 1, 'name': 'mug'}],
+    'annotations': [{'image_id': 1, 'category_id': 9, 'bbox': [0, 0, 1, 1], 'area': 0.5, 'iscrowd': False}],
+}
+
+
+def _with(key: str, **fields: Any) -> dict[str, list[dict[str, Any]]]:
+    return _SMALL | {key: [_SMALL[key][0] | fields]}
+
+
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
@@ -215,6 +226,16 @@ def _columns(table):
             {'images': [], 'categories': [], 'annotations': [{'image_id': 1, 'category_id': 1, 'bbox': [1, 2]}]},
             r'annotations\[0\]\.bbox: expected four',
         ),
+        (_with('images', id=True), r'images\[0\]\.id: expected an integer, got True'),
+        (_with('images', width=float('nan')), r'images\[0\]\.width: expected pixels, got nan'),
+        (_with('images', neg_category_ids=[[1]]), r'images\[0\]\.neg_category_ids: expected a list of ids'),
+        (_with('categories', name=None), r'categories\[0\]\.name: expected text, got None'),
+        (_with('annotations', image_id='1'), r"annotations\[0\]\.image_id: expected an integer, got '1'"),
+        (_with('annotations', category_id=[1]), r'annotations\[0\]\.category_id: expected an integer'),
+        (_with('annotations', area=10**400), r'annotations\[0\]\.area: expected a finite number'),
+        (_with('annotations', iscrowd='no'), r"annotations\[0\]\.iscrowd: expected 0 or 1, got 'no'"),
+        (_SMALL | {'categories': _SMALL['categories'] * 2}, r'categories\[1\]\.id: 1 is that of \[0\] too'),
+        (_SMALL | {'images': _SMALL['images'] * 2}, r'images\[1\]\.id: 1 is that of \[0\] too'),
     ],
 )
 def test_load_annotations__refuses(tmp_path, content, message):

@@ -3,6 +3,7 @@
 Axis letters: I images, K classes, G objects, N detections.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from fgdet.evaluation.result_entries import is_id, is_run_length
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.utils.checks import UserError
 
@@ -84,7 +86,7 @@ class GroundTruth:
             field: [
                 (place[number], class_of[category])
                 for number, image in images.items()
-                for category in (image.get(field, ()) if lvis_style else ())
+                for category in ((image.get(field) or ()) if lvis_style else ())
                 if category in class_of
             ]
             for field in ('neg_category_ids', 'not_exhaustive_category_ids')
@@ -152,12 +154,30 @@ def _check_mask(entry: Mapping[str, Any], image: Mapping[str, Any]) -> None:
     if 'segmentation' not in entry:
         raise UserError(f"{where} has no 'segmentation', which iou_type segm needs")
     segmentation = entry['segmentation']
+    sides = [image.get('height'), image.get('width')]
     if isinstance(segmentation, list):
-        if not segmentation or any(
-            not isinstance(each, list) or len(each) < 6 or len(each) % 2 for each in segmentation
-        ):
+        if not segmentation or not all(map(_is_polygon, segmentation)):
             raise UserError(f'{where}: segmentation: expected polygons of three or more x, y, got {segmentation!r:.80}')
-        if not all(isinstance(image.get(side), int | float) for side in ('height', 'width')):
+        if not all(isinstance(side, int | float) for side in sides):
             raise UserError(f"annotations: image {entry['image_id']} has no 'height' and 'width', which polygons need")
-    elif not (isinstance(segmentation, dict) and {'size', 'counts'} <= set(segmentation)):
+    elif not (is_run_length(segmentation) or _is_run_list(segmentation)):
         raise UserError(f'{where}: segmentation: expected polygons or {{"size", "counts"}}, got {segmentation!r:.80}')
+    elif all(sides) and list(segmentation['size']) != sides:
+        raise UserError(f'{where}: segmentation: size {segmentation["size"]}, but its image has {sides}')
+
+
+def _is_polygon(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) < 6 or len(value) % 2:
+        return False
+    try:
+        return math.isfinite(sum(value))
+    except (TypeError, OverflowError):
+        return False
+
+
+def _is_run_list(value: Any) -> bool:
+    """Whether a value is run lengths that are not compressed, and add up to an image."""
+    counts = value.get('counts') if isinstance(value, dict) else None
+    if not isinstance(counts, list) or not is_run_length(value | {'counts': ''}):
+        return False
+    return all(is_id(run) and run >= 0 for run in counts) and sum(counts) == math.prod(value['size'])
