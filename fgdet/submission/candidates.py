@@ -18,7 +18,7 @@ from fgdet.submission.run_lengths import measure_run_lengths
 #: What a mask can be, as numbers in ``Candidates.mask_states``.
 GOOD, EMPTY, MISSING, WRONG_SIZE, UNDECODABLE = range(5)
 
-_BLOCK = 10_000
+_BLOCK = 1000  # masks whose numbers fit a cache
 
 
 class Masks(Sequence):
