@@ -32,8 +32,8 @@ def check_annotations(annotations: Any, where: str, or_images: bool = False) -> 
                 raise UserError(f'{where}: {key}[{position}] has no {missing[0]!r}')
         for field, (is_right, expected) in (required | _OPTIONAL[key]).items():
             for position, entry in enumerate(annotations[key]):
-                if not is_right(entry.get(field)):
-                    found = f'{entry.get(field)!r:.80}'
+                if field in entry and not is_right(entry[field]):
+                    found = f'{entry[field]!r:.80}'
                     raise UserError(f'{where}: {key}[{position}].{field}: expected {expected}, got {found}')
     for key in ('images', 'categories'):
         first: dict[int, int] = {}
@@ -64,7 +64,7 @@ def _is_side(value: Any) -> bool:
 
 
 def _is_ids(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and all(map(is_id, value)))
+    return isinstance(value, list) and all(map(is_id, value))
 
 
 _Rules = dict[str, tuple[Callable[[Any], bool], str]]

@@ -228,7 +228,7 @@ def _with(key: str, **fields: Any) -> dict[str, list[dict[str, Any]]]:
         ),
         (_with('images', id=True), r'images\[0\]\.id: expected an integer, got True'),
         (_with('images', width=float('nan')), r'images\[0\]\.width: expected pixels, got nan'),
-        (_with('images', neg_category_ids=[[1]]), r'images\[0\]\.neg_category_ids: expected a list of ids'),
+        (_with('images', neg_category_ids=None), r'images\[0\]\.neg_category_ids: expected a list of ids'),
         (_with('categories', name=None), r'categories\[0\]\.name: expected text, got None'),
         (_with('annotations', image_id='1'), r"annotations\[0\]\.image_id: expected an integer, got '1'"),
         (_with('annotations', category_id=[1]), r'annotations\[0\]\.category_id: expected an integer'),
