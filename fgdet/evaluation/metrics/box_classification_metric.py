@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from fgdet.evaluation.functional.box_classification import NEVER, BoxRanks, GivenBoxes, best_classes, category_groups
+from fgdet.evaluation.metrics.sample_arrays import to_array
 from fgdet.evaluation.results import load_annotations
 from fgdet.registry import METRICS
 from fgdet.utils.checks import UserError
@@ -54,7 +55,7 @@ class BoxClassificationMetric(BaseMetric):
 
     def set_classes(self, token_ids: Any, features: Any) -> None:
         """Take these class features (K, D), as a :class:`~fgdet.engine.hooks.class_texts.ClassTextsHook` gives them."""
-        self.class_features = _to_numpy(features)
+        self.class_features = to_array(features)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the best classes of one batch's boxes; ``data_batch`` is not looked at.
@@ -69,8 +70,8 @@ class BoxClassificationMetric(BaseMetric):
                 f'BoxClassificationMetric class_features: expected {num_classes}, one a category, got {got}'
             )
         for sample in data_samples:
-            best, _ = best_classes(_to_numpy(sample['region_features']), found)
-            self.results.append((_to_numpy(sample['annotation_ids']), best))
+            best, _ = best_classes(to_array(sample['region_features']), found)
+            self.results.append((to_array(sample['annotation_ids']), best))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Return the scores by name; the results of all processes, image by image."""
@@ -83,11 +84,3 @@ class BoxClassificationMetric(BaseMetric):
         given = self.given
         run = BoxRanks(given.image_ids, given.images, given.classes, ranks, len(given.category_ids), self.groups)
         return run.scores()
-
-
-def _to_numpy(values: Any) -> np.ndarray:
-    """A tensor on any device, or an array; half precision as float32."""
-    if hasattr(values, 'detach'):
-        values = values.detach().cpu()
-        values = values.float() if values.is_floating_point() else values
-    return np.asarray(values)

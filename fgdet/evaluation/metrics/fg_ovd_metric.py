@@ -12,6 +12,7 @@ from fgdet.evaluation.functional.fg_ovd import (
     rank_outcomes,
     vocabularies_of,
 )
+from fgdet.evaluation.metrics.sample_arrays import to_array
 from fgdet.evaluation.result_columns import ResultColumns
 from fgdet.evaluation.results import load_annotations
 from fgdet.registry import METRICS
@@ -39,7 +40,7 @@ class FGOVDRankMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep one batch's outcomes; ``data_batch`` is not looked at."""
         for sample in data_samples:
-            scores = _to_numpy(sample['scores'])
+            scores = to_array(sample['scores'])
             best, alone = rank_outcomes(scores, np.array([len(scores)]))
             self.results.append((sample['subset'], bool(best[0]), bool(alone[0])))
 
@@ -95,10 +96,10 @@ class FGOVDDetectionMetric(BaseMetric):
             if key not in self.runs:
                 raise UserError(f'FGOVDDetectionMetric: image {key[0]} has no vocabulary of caption {key[1]}')
             found = sample['pred_instances']
-            boxes = _to_numpy(found['bboxes']).astype(np.float64)
+            boxes = to_array(found['bboxes']).astype(np.float64)
             boxes[:, 2:] -= boxes[:, :2]  # xywh
-            captions = np.array(self.runs[key], dtype=np.int64)[_to_numpy(found['labels'])]
-            self.results.append((key, captions, boxes, _to_numpy(found['scores'])))
+            captions = np.array(self.runs[key], dtype=np.int64)[to_array(found['labels'])]
+            self.results.append((key, captions, boxes, to_array(found['scores'])))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """The means over captions; a run that came twice counts once."""
@@ -110,8 +111,3 @@ class FGOVDDetectionMetric(BaseMetric):
         return evaluate_fg_ovd_detection(
             self.annotations, table, np.concatenate(vocabularies), self.num_negatives
         ).means()
-
-
-def _to_numpy(values: Any) -> np.ndarray:
-    """A tensor on any device, or an array, as an array."""
-    return values.detach().cpu().numpy() if hasattr(values, 'detach') else np.asarray(values)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fgdet.evaluation.functional.ranking import count_wrong_ahead, recall_at
 from fgdet.evaluation.functional.region_text import retrieval_ranks, wins_over_negatives
+from fgdet.evaluation.metrics.sample_arrays import own_array
 from fgdet.registry import METRICS
 
 Array = np.ndarray
@@ -57,24 +58,24 @@ class RegionTextMetric(BaseMetric):
     def set_classes(self, token_ids: Tensor, features: Tensor) -> None:
         """Tell regions apart by these classes from now on: token rows (K, L) and L2-normalised features (K, D)."""
         self.class_keys = _text_keys(token_ids)
-        self.class_features = _to_array(features)
+        self.class_features = own_array(features)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep one batch's features; ``data_batch`` is not looked at."""
         for sample in data_samples:
-            regions = _to_array(sample['region_features'])  # (R, D)
-            hard = (regions[_to_array(sample['hard_regions'])], _to_array(sample['hard_features']))
+            regions = own_array(sample['region_features'])  # (R, D)
+            hard = (regions[own_array(sample['hard_regions'])], own_array(sample['hard_features']))
             self.results.append(
                 dict(
-                    image=_to_array(sample['image_feature']),
-                    long=_to_array(sample['long_feature']),
-                    short=_to_array(sample['short_feature']),
+                    image=own_array(sample['image_feature']),
+                    long=own_array(sample['long_feature']),
+                    short=own_array(sample['short_feature']),
                     long_key=_text_keys(sample['long_ids'][None])[0],
                     short_key=_text_keys(sample['short_ids'][None])[0],
                     regions=regions,
-                    phrases=_to_array(sample['phrase_features']),
+                    phrases=own_array(sample['phrase_features']),
                     phrase_keys=_text_keys(sample['region_ids']),
-                    wins=wins_over_negatives(*hard, _to_array(sample['hard_sizes'])),
+                    wins=wins_over_negatives(*hard, own_array(sample['hard_sizes'])),
                 )
             )
 
@@ -136,14 +137,8 @@ def _number(keys: Sequence[bytes]) -> tuple[Array, Array, list[int]]:
 def _text_keys(token_ids: Iterable[Any]) -> list[bytes]:
     """A digest for each token row of (N, L), the same for equal texts whatever the padding at their end."""
     keys = []
-    for row in _to_array(token_ids):
+    for row in own_array(token_ids):
         changes = np.flatnonzero(row != row[-1])
         used = row[: changes[-1] + 2] if len(changes) else row[:1]
         keys.append(blake2b(np.ascontiguousarray(used, dtype=np.int64).tobytes(), digest_size=16).digest())
     return keys
-
-
-def _to_array(values: Any) -> Array:
-    """A tensor on any device as an array of its own, not a view that keeps a batch alive; half precision as float32."""
-    values = values.detach().cpu()
-    return np.array((values.float() if values.is_floating_point() else values).numpy())

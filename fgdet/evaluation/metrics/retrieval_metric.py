@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from fgdet.evaluation.functional.retrieval import caption_ranks, caption_recalls
+from fgdet.evaluation.metrics.sample_arrays import own_array
 from fgdet.registry import METRICS
 
 
@@ -47,8 +48,8 @@ class RetrievalMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep one batch's features; ``data_batch`` is not looked at."""
         for sample in data_samples:
-            texts = [np.atleast_2d(_to_array(sample[field])) for field in self.fields]  # (n, D) each
-            self.results.append((_to_array(sample['image_feature']), *texts))
+            texts = [np.atleast_2d(own_array(sample[field])) for field in self.fields]  # (n, D) each
+            self.results.append((own_array(sample['image_feature']), *texts))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Return the scores by name; the results of all processes, image by image."""
@@ -60,8 +61,3 @@ class RetrievalMetric(BaseMetric):
             ranks = caption_ranks(images, np.concatenate(texts), owners)
             scores |= caption_recalls(ranks, f'{field}_' if len(self.fields) > 1 else '')
         return scores
-
-
-def _to_array(values: Any) -> np.ndarray:
-    """A tensor on any device as a float32 array of its own, not a view that keeps a batch alive."""
-    return np.array(values.detach().cpu().float().numpy())

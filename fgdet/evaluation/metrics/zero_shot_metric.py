@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from fgdet.evaluation.functional.zero_shot import ZeroShotScores, best_classes, wrong_ahead
+from fgdet.evaluation.metrics.sample_arrays import to_array
 from fgdet.registry import METRICS
 from fgdet.utils.checks import UserError
 
@@ -37,7 +38,7 @@ class ZeroShotMetric(BaseMetric):
 
     def set_classes(self, token_ids: Any, features: Any) -> None:
         """Take these class features (K, D), as a :class:`~fgdet.engine.hooks.class_texts.ClassTextsHook` gives them."""
-        self.class_features = features.detach().cpu().float().numpy()
+        self.class_features = to_array(features)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the ranks of one batch; ``data_batch`` is not looked at.
@@ -48,7 +49,7 @@ class ZeroShotMetric(BaseMetric):
         if self.class_features is None:
             raise UserError('ZeroShotMetric: no class_features; give them, or a ClassTextsHook')
         labels = np.array([int(sample['gt_label']) for sample in data_samples], dtype=np.int64)
-        images = np.stack([sample['image_feature'].detach().cpu().float().numpy() for sample in data_samples])
+        images = np.stack([to_array(sample['image_feature']) for sample in data_samples])
         ahead = wrong_ahead(best_classes(images, self.class_features), labels)
         self.results += list(zip(ahead.tolist(), labels.tolist(), strict=True))
 
