@@ -1,7 +1,7 @@
 """Scores of saved detections: files in, an evaluation out."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -84,11 +84,7 @@ def evaluate_ov_coco(
         columns={group: {'AP50': f'{group}_ap50', 'AP': f'{group}_ap'} for group in _GROUPS},
     )
     names = {f'{group}_{measure}': (group, measure) for group in _GROUPS for measure in ('ap50', 'ap')}
-
-    def make_matches() -> Matches:
-        return match_detections(run.annotations, run.table, category_ids, iou_type, coco_detection.MAX_DETECTIONS)
-
-    _complete(evaluation, run, make_matches, category_ids, groups, names, precision)
+    _complete(evaluation, run, category_ids, groups, names, precision, coco_detection.MAX_DETECTIONS)
     return evaluation
 
 
@@ -123,11 +119,7 @@ def evaluate_coco(
     )
     names = {'AP': ('all', 'ap'), 'AP50': ('all', 'ap50'), 'AP75': ('all', 'ap75')}
     groups = {'all': np.ones(len(category_ids), dtype=bool)}
-
-    def make_matches() -> Matches:
-        return match_detections(run.annotations, run.table, category_ids, iou_type, coco_detection.MAX_DETECTIONS)
-
-    _complete(evaluation, run, make_matches, category_ids, groups, names, precision)
+    _complete(evaluation, run, category_ids, groups, names, precision, coco_detection.MAX_DETECTIONS)
     return evaluation
 
 
@@ -183,12 +175,7 @@ def evaluate_lvis(
     names = {'AP': ('all', 'ap'), 'AP50': ('all', 'ap50'), 'AP75': ('all', 'ap75')}
     names |= {f'AP{letter}': (name, 'ap') for name, letter in _FREQUENCIES.items()}
     names |= {'base_ap': ('base', 'ap'), 'novel_ap': ('rare', 'ap')} | ({'Fixed AP': names['AP']} if fixed_ap else {})
-
-    def make_matches() -> Matches:
-        most = max(len(run.table), 1)
-        return match_detections(run.annotations, run.table, category_ids, iou_type, most, lvis_style=True)
-
-    _complete(evaluation, run, make_matches, category_ids, groups, names, precision)
+    _complete(evaluation, run, category_ids, groups, names, precision, max(len(run.table), 1), lvis_style=True)
     return evaluation
 
 
@@ -242,16 +229,22 @@ def _inputs(ann: str | Path, pred: str | Path, iou_type: str, image_ids: str | P
 def _complete(
     evaluation: Evaluation,
     run: _Run,
-    make_matches: Callable[[], Matches],
     category_ids: list[int],
     groups: Mapping[str, np.ndarray],
     names: Mapping[str, tuple[str, str]],
     precision: np.ndarray,
+    max_detections: int,
+    lvis_style: bool = False,
 ) -> None:
     """Add classes, curves, and what is matched only when it is asked for: mistakes and other draws of the images."""
     attach_details(evaluation, run.annotations, category_ids, groups, precision[..., 0])
-    matches = cache(make_matches)
-    attach_mistakes(evaluation, run.annotations, run.table, matches, evaluation.inputs['iou_type'])
+    iou_type = evaluation.inputs['iou_type']
+
+    @cache
+    def matches() -> Matches:
+        return match_detections(run.annotations, run.table, category_ids, iou_type, max_detections, lvis_style)
+
+    attach_mistakes(evaluation, run.annotations, run.table, matches, iou_type)
     image_ids = [image['id'] for image in run.annotations['images']]
     evaluation.resampler = AveragePrecisionResampler(matches, image_ids, groups, names)
 
