@@ -101,11 +101,16 @@ def evaluation_of(path: str | Path, protocol: str | None, options: Mapping[str, 
     if protocol is not None or options:
         raise UserError(f'{path} is no result list: it says itself how it was made; leave out --ann, --protocol ...')
     record = read_json(path, 'evaluation')
-    inputs = record.get('inputs')
-    if record.get('name') not in PROTOCOLS or not isinstance(inputs, dict):
+    inputs = record.get('inputs') if isinstance(record, dict) else None
+    if not isinstance(inputs, dict) or str(record.get('name')) not in PROTOCOLS:
         raise UserError(f'evaluation {path}: no name and inputs of a protocol; give what fgdet evaluate --json wrote')
     inputs = _of_saved_predictions(path, inputs, inspect.signature(protocol_api(record['name'], ())).parameters)
-    evaluation = protocol_api(record['name'], inputs)(**inputs)
+    api = protocol_api(record['name'], inputs)
+    try:
+        inspect.signature(api).bind(**inputs)
+    except TypeError as error:
+        raise UserError(f'evaluation {path}: inputs: {error}; evaluate again') from error
+    evaluation = api(**inputs)
     for name, value in evaluation.scores.items():
         was = record.get(name)
         if is_known(value) != is_known(was) or (is_known(was) and abs(was - value) > 1e-9):

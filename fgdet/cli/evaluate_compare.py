@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from fgdet.cli.evaluation_output import HTML, JSON, RESAMPLES, SEED
+from fgdet.cli.kept_files import keeps_files
 
 
 @click.command()
@@ -22,6 +23,7 @@ from fgdet.cli.evaluation_output import HTML, JSON, RESAMPLES, SEED
 @SEED
 @JSON
 @HTML
+@keeps_files
 def command(
     first: str,
     second: str,
@@ -46,9 +48,9 @@ def command(
         comparison = compare_files(
             first, second, protocol, options, resamples, seed, lambda share: progress.update('draws', share, '')
         )
+    for line in comparison_lines(comparison, classes):
+        click.echo(line)
     if json_file:
         write_json(json_file, comparison.to_json())
     if html_file:
         write_page(html_file, comparison)
-    for line in comparison_lines(comparison, classes):
-        click.echo(line)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from fgdet.cli.kept_files import keeps_files
 from fgdet.utils.files import check_output_file, write_json
 
 
@@ -36,6 +37,7 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         SEED,
         click.option('--worst-classes', type=click.IntRange(1), metavar='N', help='List the N classes scored lowest.'),
     ]
+    function = keeps_files(function)
     for option in reversed(options):
         function = option(function)
     return function
@@ -71,10 +73,6 @@ def show(
             evaluation_report.add_intervals(
                 evaluation, resamples, seed, lambda share: progress.update('intervals', share, '')
             )
-    if json_file:
-        write_json(json_file, evaluation.to_json())
-    if html_file:
-        evaluation_report.write_page(html_file, evaluation, images or evaluation.inputs.get('images'))
     width = shutil.get_terminal_size((120, 24)).columns
     click.echo(evaluation.protocol)
     header, *rows = evaluation_report.score_lines(evaluation, width)
@@ -85,3 +83,7 @@ def show(
         header, *rows = evaluation_report.worst_class_lines(evaluation, worst_classes) or ['no scores by class']
         click.secho(f'\n{header}', bold=True)
         click.echo('\n'.join(rows))
+    if json_file:
+        write_json(json_file, evaluation.to_json())
+    if html_file:
+        evaluation_report.write_page(html_file, evaluation, images or evaluation.inputs.get('images'))

@@ -43,8 +43,10 @@ def command(
     from fgdet.apis.submission_run import test_and_submit
     from fgdet.apis.training import test
     from fgdet.cli.submit import show_written
-    from fgdet.utils.files import write_json
+    from fgdet.utils.files import check_output_file, write_json
 
+    if json_file:
+        check_output_file(json_file, '--json')
     options: dict[str, Any] = dict(
         work_dir=work_dir,
         out=out,

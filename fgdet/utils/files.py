@@ -5,7 +5,7 @@ import math
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +13,7 @@ from typing import IO, Any
 from fgdet.utils.checks import UserError, existing_file
 
 _UMASK_LOCK = threading.Lock()
+_STREAMS = {'/dev/stdout': 1, '/dev/stderr': 2}
 
 
 def check_output_file(path: str | Path, what: str) -> Path:
@@ -35,6 +36,23 @@ def check_output_file(path: str | Path, what: str) -> Path:
     if not os.access(target, os.W_OK):
         raise UserError(f'{what} {path}: the {kind} {target} cannot be written; choose another place')
     return path
+
+
+def check_files_differ(outputs: Iterable[tuple[str, str | Path]], inputs: Iterable[tuple[str, str | Path]]) -> None:
+    """Refuse to write over what is read, or twice to one file.
+
+    Args:
+        outputs: how an error names it, and its path; a device or a pipe may stand there more than once.
+        inputs: the same.
+
+    Raises:
+        UserError: an output is an input too, or two outputs are one file.
+    """
+    named = {os.path.realpath(path): name for name, path in inputs}
+    for name, path in outputs:
+        is_special = Path(path).exists() and not Path(path).is_file()
+        if not is_special and (other := named.setdefault(os.path.realpath(path), name)) != name:
+            raise UserError(f'{name} {path}: {other} is the same file; give it a name of its own')
 
 
 def read_text(path: str | Path, what: str) -> str:
@@ -82,7 +100,7 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
     """Write a file part by part: a reader sees the old file or the whole new one. Missing folders are made.
 
     A link stays, and what it leads to is written. A device or a pipe, such as ``/dev/stdout``, is written into and
-    never replaced: root would take it away from everyone.
+    never replaced: root would take it away from everyone. What the shell sends to a file is written into as well.
 
     Yields:
         What to write to. Where the block raises, nothing is under the name that was not there before.
@@ -92,11 +110,17 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
     """
     path = Path(path)
     try:
-        is_special = path.exists() and not path.is_file() and not path.is_dir()
-        with path.open('wb') if is_special else _replacing(Path(os.path.realpath(path))) as file:
+        with _opened_special(path) or _replacing(Path(os.path.realpath(path))) as file:
             yield file
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _opened_special(path: Path) -> IO[bytes] | None:
+    """Open what is no regular file, or is our own output, whatever that leads to; None for all else."""
+    if str(path) in _STREAMS:
+        return os.fdopen(os.dup(_STREAMS[str(path)]), 'wb')
+    return path.open('wb') if path.exists() and not path.is_file() and not path.is_dir() else None
 
 
 @contextmanager

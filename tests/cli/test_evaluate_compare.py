@@ -118,3 +118,21 @@ def test_compare__of_models_takes_what_they_saved(tmp_path):
     (tmp_path / 'b.json').write_text(json.dumps(record))
     result = _compare(tmp_path / 'a.json', tmp_path / 'b.json')
     assert 'run it with --save-pred' in str(result.exception)
+
+
+def test_compare__no_file_is_written_over(two_runs):
+    before = (two_runs / 'a.json').read_bytes()
+    result = _compare(two_runs / 'a.json', two_runs / 'b.json', '--html', two_runs / 'a.json')
+    assert isinstance(result.exception, UserError)
+    assert 'a.json: A is the same file' in str(result.exception)
+    assert (two_runs / 'a.json').read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    'record', ['5', '{"name": "coco", "inputs": {"pred": "p.json"}}', '{"name": [], "inputs": {}}']
+)
+def test_compare__what_is_no_evaluation(tmp_path, record):
+    (tmp_path / 'a.json').write_text(record)
+    result = _compare(tmp_path / 'a.json', tmp_path / 'a.json')
+    assert isinstance(result.exception, UserError)
+    assert 'evaluation' in str(result.exception) and 'a.json' in str(result.exception)

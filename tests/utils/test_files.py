@@ -1,12 +1,14 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from fgdet.utils.checks import UserError
-from fgdet.utils.files import read_json, write_json, write_text
+from fgdet.utils.files import check_files_differ, read_json, write_json, write_text
 
 
 def test_write_json__not_a_number_becomes_null(tmp_path):
@@ -57,3 +59,26 @@ def test_write_text__a_pipe_is_written_into_and_not_replaced(tmp_path):
     assert stat.S_ISFIFO(os.stat(pipe).st_mode)  # first: with a file in its place the reader would wait for ever
     reader.join()
     assert read == ['a text']
+
+
+def test_write_text__our_own_output_is_written_into_where_the_shell_sends_it_to_a_file(tmp_path):
+    script = "import sys; from fgdet.utils.files import write_text; write_text('/dev/stdout', 'b\\n'); print('c')"
+    log = tmp_path / 'log.txt'
+    log.write_text('a\n')
+    with log.open('a') as file:
+        subprocess.run([sys.executable, '-c', script], stdout=file, check=True)
+    assert log.read_text() == 'a\nb\nc\n'
+
+
+def test_check_files_differ__no_output_is_an_input_or_another_output(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('[]')
+    link = tmp_path / 'link.json'
+    link.symlink_to(path)
+    check_files_differ(
+        [('--json', tmp_path / 'b'), ('--html', '/dev/null'), ('--save-pred', '/dev/null')], [('A', path)]
+    )
+    with pytest.raises(UserError, match=r'--json .*link\.json: --pred is the same file'):
+        check_files_differ([('--json', link)], [('--ann', tmp_path / 'b'), ('--pred', path)])
+    with pytest.raises(UserError, match=r'--html .*: --json is the same file'):
+        check_files_differ([('--json', tmp_path / 'new'), ('--html', tmp_path / 'x' / '..' / 'new')], [])
