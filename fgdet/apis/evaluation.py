@@ -13,6 +13,7 @@ import numpy as np
 from fgdet.apis.evaluation_details import attach_details, attach_mistakes
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional import coco_detection, lvis_detection
+from fgdet.evaluation.functional.coco_evaluator import AREAS
 from fgdet.evaluation.functional.detection_matches import AveragePrecisionResampler, Matches, match_detections
 from fgdet.evaluation.functional.image_subset import annotated_image_ids, on_images
 from fgdet.evaluation.result_table import ResultTable
@@ -24,6 +25,10 @@ from fgdet.utils.files import read_text
 _SHAPES = {'bbox': 'boxes', 'segm': 'masks'}
 _COCO_LIMIT = f'{coco_detection.MAX_DETECTIONS} best a class and image'
 _GROUPS = ('base', 'novel', 'all')
+#: Scores over all classes for a resampler: the group, the measure and the range of area.
+_PRECISIONS = {name: ('all', name.lower(), 'all') for name in ('AP', 'AP50', 'AP75')} | {
+    f'AP{area[0]}': ('all', 'ap', area) for area in AREAS[1:]
+}
 _FREQUENCIES = {'rare': 'r', 'common': 'c', 'frequent': 'f'}
 
 
@@ -83,7 +88,7 @@ def evaluate_ov_coco(
         | {'split': split and str(split), 'annotated_images_only': annotated_images_only},
         columns={group: {'AP50': f'{group}_ap50', 'AP': f'{group}_ap'} for group in _GROUPS},
     )
-    names = {f'{group}_{measure}': (group, measure) for group in _GROUPS for measure in ('ap50', 'ap')}
+    names = {f'{group}_{measure}': (group, measure, 'all') for group in _GROUPS for measure in ('ap50', 'ap')}
     _complete(evaluation, run, category_ids, groups, names, precision, coco_detection.MAX_DETECTIONS)
     return evaluation
 
@@ -117,8 +122,8 @@ def evaluate_coco(
         inputs=_inputs(ann, pred, iou_type, image_ids),
         columns={'all': {name: name for name in scores}},
     )
-    names = {'AP': ('all', 'ap'), 'AP50': ('all', 'ap50'), 'AP75': ('all', 'ap75')}
     groups = {'all': np.ones(len(category_ids), dtype=bool)}
+    names = _PRECISIONS | {f'AR@{coco_detection.MAX_DETECTIONS}': ('all', 'ar', 'all')}
     _complete(evaluation, run, category_ids, groups, names, precision, coco_detection.MAX_DETECTIONS)
     return evaluation
 
@@ -172,9 +177,10 @@ def evaluate_lvis(
     )
     groups = {name: frequency == letter for name, letter in _FREQUENCIES.items()}
     groups |= {'base': frequency != 'r', 'all': np.ones(len(category_ids), dtype=bool)}
-    names = {'AP': ('all', 'ap'), 'AP50': ('all', 'ap50'), 'AP75': ('all', 'ap75')}
-    names |= {f'AP{letter}': (name, 'ap') for name, letter in _FREQUENCIES.items()}
-    names |= {'base_ap': ('base', 'ap'), 'novel_ap': ('rare', 'ap')} | ({'Fixed AP': names['AP']} if fixed_ap else {})
+    names = _PRECISIONS | {f'AP{letter}': (name, 'ap', 'all') for name, letter in _FREQUENCIES.items()}
+    names |= {'base_ap': ('base', 'ap', 'all'), 'novel_ap': ('rare', 'ap', 'all'), 'Fixed AP': names['AP']}
+    names |= {f'AR{area[0] if i else ""}@300': ('all', 'ar', area) for i, area in enumerate(AREAS)}
+    names = {name: each for name, each in names.items() if name in scores}
     _complete(evaluation, run, category_ids, groups, names, precision, max(len(run.table), 1), lvis_style=True)
     return evaluation
 
@@ -231,7 +237,7 @@ def _complete(
     run: _Run,
     category_ids: list[int],
     groups: Mapping[str, np.ndarray],
-    names: Mapping[str, tuple[str, str]],
+    names: Mapping[str, tuple[str, str, str]],
     precision: np.ndarray,
     max_detections: int,
     lvis_style: bool = False,
@@ -240,13 +246,16 @@ def _complete(
     attach_details(evaluation, run.annotations, category_ids, groups, precision[..., 0])
     iou_type = evaluation.inputs['iou_type']
 
-    @cache
-    def matches() -> Matches:
-        return match_detections(run.annotations, run.table, category_ids, iou_type, max_detections, lvis_style)
+    def matches(area: str) -> Matches:
+        arguments = run.annotations, run.table, category_ids, iou_type, max_detections, lvis_style
+        return match_detections(*arguments, area)
 
-    attach_mistakes(evaluation, run.annotations, run.table, matches, iou_type)
+    of_all_areas = cache(lambda: matches('all'))
+    attach_mistakes(evaluation, run.annotations, run.table, of_all_areas, iou_type)
     image_ids = [image['id'] for image in run.annotations['images']]
-    evaluation.resampler = AveragePrecisionResampler(matches, image_ids, groups, names)
+    evaluation.resampler = AveragePrecisionResampler(
+        lambda area: of_all_areas() if area == 'all' else matches(area), image_ids, groups, names
+    )
 
 
 @contextmanager

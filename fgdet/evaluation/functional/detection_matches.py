@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fgdet.evaluation.functional.coco_detection import ids_of, mean_of_known
-from fgdet.evaluation.functional.coco_evaluator import evaluator_of, masks_and_areas
+from fgdet.evaluation.functional.coco_evaluator import AREAS, evaluator_of, masks_and_areas
 from fgdet.evaluation.functional.ground_truth import GroundTruth
 from fgdet.evaluation.functional.lvis_detection import best_of_each
 from fgdet.evaluation.result_table import ResultTable
@@ -24,11 +24,11 @@ from fgdet.evaluation.results import as_table
 #: Overlaps from which on a detection is right: 0.5, 0.55 ... 0.95.
 NUM_OVERLAPS = 10
 
-#: What is averaged over overlaps: the positions of AP50, of AP75 and of AP.
-MEASURES = {'ap50': (0,), 'ap75': (5,), 'ap': tuple(range(NUM_OVERLAPS))}
+#: What is averaged over overlaps: the positions of AP50, of AP75, of AP and of AR, the largest recall.
+MEASURES = {'ap50': (0,), 'ap75': (5,), 'ap': tuple(range(NUM_OVERLAPS)), 'ar': tuple(range(NUM_OVERLAPS))}
 
-#: COCO's range of area 'all', in square pixels: what is larger counts only where it matches.
-_LARGEST_AREA = 1e10
+#: COCO's ranges of area in square pixels: objects beyond are ignored, and detections beyond where they match nothing.
+AREA_RANGES = dict(zip(AREAS, ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10)), strict=True))
 
 #: Pairs of an image and a class that are matched at once: the evaluator's account of one takes some 10 kilobytes.
 _PAIRS_AT_ONCE = 20_000
@@ -72,8 +72,9 @@ def match_detections(
     iou_type: str = 'bbox',
     max_detections: int = 100,
     lvis_style: bool = False,
+    area: str = 'all',
 ) -> Matches:
-    """Match detections with objects of any size, as COCO's evaluator does.
+    """Match detections with objects, as COCO's evaluator does.
 
     Args:
         annotations: a COCO-form or LVIS dict. It is not changed.
@@ -84,6 +85,7 @@ def match_detections(
             caller's to apply.
         lvis_style: leave out a detection of a class that is neither in the image nor among its ``neg_category_ids``,
             and ignore one that matches nothing of a class of its ``not_exhaustive_category_ids``.
+        area: one of ``AREA_RANGES``: the objects that count.
 
     Raises:
         UserError: a prediction is malformed or of an unknown id, or an object or a prediction has no mask where
@@ -103,9 +105,10 @@ def match_detections(
     rows = rows[best_of_each(pairs, table.scores[rows], max_detections)]
     rows = rows[np.lexsort((rows, images[rows], -table.scores[rows], classes[rows]))]
     images, classes, areas = images[rows], classes[rows], areas[rows]
-    right, ignored = _match(truth, table.select(rows), images, classes, max_detections)
-    ignored |= ~right & (incomplete[images, classes] | (areas > _LARGEST_AREA))
-    found = ~truth.crowds & (truth.areas <= _LARGEST_AREA)
+    smallest, largest = AREA_RANGES[area]
+    right, ignored = _match(truth, table.select(rows), images, classes, max_detections, area)
+    ignored |= ~right & (incomplete[images, classes] | (areas < smallest) | (areas > largest))
+    found = ~truth.crowds & (truth.areas >= smallest) & (truth.areas <= largest)
     return Matches(
         rows,
         images,
@@ -121,58 +124,58 @@ def match_detections(
 
 
 class AveragePrecisionResampler:
-    """Average precisions of a data set with each image counted a number of times, see ``evaluation.resampling``.
+    """Average precisions and recalls of a data set with each image counted a number of times: a ``Resampler``.
 
     Copies of an image stand side by side: of detections of equal class and score, all copies of one come before those
     of the next, by image and then by row. Without such equals within one image, the scores are those of the data set
     with its images written out so often; with all weights 1 they are always the evaluator's.
 
     Args:
-        make_matches: gives the matches; called once, by the first :meth:`scores`.
+        make_matches: gives the matches for one of ``AREA_RANGES``; called once for each, by the first :meth:`scores`.
         image_ids: (I,) ids of all images, in any order; ``weights`` follow them in ascending order, as
             ``self.image_ids`` has them.
         groups: (K,) bool for each group of classes.
-        names: what to return: the group and one of ``ap50, ap75, ap`` for each name.
+        names: what to return: for each name the group, one of ``ap50, ap75, ap, ar`` and one of ``AREA_RANGES``.
 
     Raises:
-        ValueError: a name of an unknown group or measure.
+        ValueError: a name of an unknown group, measure or range.
     """
 
     def __init__(
         self,
-        make_matches: Callable[[], Matches],
+        make_matches: Callable[[str], Matches],
         image_ids: Sequence[int] | np.ndarray,
         groups: Mapping[str, np.ndarray],
-        names: Mapping[str, tuple[str, str]],
+        names: Mapping[str, tuple[str, str, str]],
     ) -> None:
-        for name, (group, measure) in names.items():
-            if group not in groups or measure not in MEASURES:
+        for name, (group, measure, area) in names.items():
+            if group not in groups or measure not in MEASURES or area not in AREA_RANGES:
                 raise ValueError(
-                    f'{name}: expected a group of {", ".join(groups)} and a measure of {", ".join(MEASURES)}, '
-                    f'got {group!r}, {measure!r}'
+                    f'{name}: expected a group of {", ".join(groups)}, a measure of {", ".join(MEASURES)} and an area '
+                    f'of {", ".join(AREA_RANGES)}, got {group!r}, {measure!r}, {area!r}'
                 )
         self.image_ids = np.unique(np.asarray(image_ids, dtype=np.int64))
         self._make_matches, self._groups, self._names = make_matches, dict(groups), dict(names)
-        self._overlaps = sorted({overlap for _, measure in names.values() for overlap in MEASURES[measure]})
 
     def scores(self, weights: np.ndarray) -> dict[str, float]:
         """Return the scores with image i counted ``weights[i]`` times, (I,) int; NaN for a group without objects."""
-        precisions = dict(zip(self._overlaps, self._table.average_precisions(weights), strict=True))
-        by_class = {
-            measure: np.mean([precisions[overlap] for overlap in MEASURES[measure]], axis=0)
-            for measure in {measure for _, measure in self._names.values()}
-        }
-        return {
-            name: mean_of_known(by_class[measure][self._groups[group]])
-            for name, (group, measure) in self._names.items()
-        }
+        of_area = {area: table.measure(weights) for area, table in self._tables.items()}
+        scores = {}
+        for name, (group, measure, area) in self._names.items():
+            precisions, recalls = of_area[area]
+            values = recalls if measure == 'ar' else precisions  # (T, K)
+            scores[name] = mean_of_known(values[list(MEASURES[measure])][:, self._groups[group]])
+        return scores
 
     @cached_property
-    def _table(self) -> 'RightDetections':
-        matches = self._make_matches()
+    def _tables(self) -> dict[str, 'RightDetections']:
+        return {area: self._table(area) for area in dict.fromkeys(area for *_, area in self._names.values())}
+
+    def _table(self, area: str) -> 'RightDetections':
+        matches = self._make_matches(area)
         if not np.array_equal(matches.image_ids, self.image_ids):
             raise ValueError(f'{len(matches.image_ids)} images matched, {len(self.image_ids)} expected')
-        return RightDetections(matches, self._overlaps)
+        return RightDetections(matches)
 
 
 class RightDetections:
@@ -210,16 +213,22 @@ class RightDetections:
         self._ignored_at_start = np.searchsorted(keys, starts)  # (S,)
 
     def average_precisions(self, weights: np.ndarray) -> np.ndarray:
-        """Return each class's average precision over 101 recalls with image i counted ``weights[i]`` times.
+        """Return the first result of :meth:`measure`."""
+        return self.measure(weights)[0]
+
+    def measure(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Measure each class with image i counted ``weights[i]`` times.
 
         Returns:
-            (T, K) fractions; 0 for a class that was never found, NaN for one without objects in the draw.
+            average precisions over 101 recalls and largest recalls, (T, K) fractions each; 0 for a class that was never
+            found, NaN for one without objects in the draw.
         """
         weights = np.asarray(weights, dtype=np.int64)
         num_objects = np.bincount(self._object_classes, weights[self._object_images], self._shape[1])  # (K,)
-        result = np.where(num_objects > 0, 0.0, np.nan)[None].repeat(self._shape[0], axis=0)  # (T, K)
+        precisions = np.where(num_objects > 0, 0.0, np.nan)[None].repeat(self._shape[0], axis=0)  # (T, K)
+        recalls = precisions.copy()
         if not len(self._segments):
-            return result
+            return precisions, recalls
         found = self._found(weights)
         precision = found / np.maximum(self._counted(weights), 1)
         recall = found / np.repeat(np.maximum(num_objects, 1)[self._segments % self._shape[1]], self._lengths)
@@ -231,8 +240,9 @@ class RightDetections:
         best_from_here = np.maximum.accumulate((precision + self._offsets)[::-1])[::-1] - self._offsets  # by segment
         sums = np.add.reduceat(gained * best_from_here, self._starts) / len(_RECALLS)  # (S,)
         known = num_objects[self._segments % self._shape[1]] > 0
-        result.reshape(-1)[self._segments[known]] = sums[known]
-        return result
+        precisions.reshape(-1)[self._segments[known]] = sums[known]
+        recalls.reshape(-1)[self._segments[known]] = recall[self._starts + self._lengths - 1][known]
+        return precisions, recalls
 
     def _found(self, weights: np.ndarray) -> np.ndarray:
         """(E,) right detections of the class up to each, itself included."""
@@ -248,7 +258,7 @@ class RightDetections:
 
 
 def _match(
-    truth: GroundTruth, table: ResultTable, images: np.ndarray, classes: np.ndarray, max_detections: int
+    truth: GroundTruth, table: ResultTable, images: np.ndarray, classes: np.ndarray, max_detections: int, area: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what is right and what is ignored, (T, M) each; only pairs of an image and a class with both are matched.
 
@@ -260,6 +270,7 @@ def _match(
         images: (M,) index into the images.
         classes: (M,) index into the classes.
         max_detections: of a pair.
+        area: one of ``AREA_RANGES``.
     """
     right, ignored = np.zeros((2, NUM_OVERLAPS, len(table)), dtype=bool)
     object_pairs, pairs = (
@@ -285,7 +296,7 @@ def _match(
             None if truth.segmentations is None else masks_and_areas(found, truth.sizes[images[rows]]),
         )
         evaluation.params.max_dets = [max_detections]
-        evaluation.params.area_rng, evaluation.params.area_rng_lbl = [[0.0, _LARGEST_AREA]], ['all']
+        evaluation.params.area_rng, evaluation.params.area_rng_lbl = [list(AREA_RANGES[area])], [area]
         evaluation.evaluate()
         for pair in filter(None, evaluation.eval_imgs):
             of_pair = rows[np.array(pair['dtIds'], dtype=np.int64) - 1]

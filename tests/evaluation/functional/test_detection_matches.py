@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from fgdet.evaluation.functional.detection_matches import AveragePrecisionResampler, RightDetections, match_detections
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.utils.checks import UserError
+from tests.official_evaluators import coco_tables, lvis_tables, random_scene
 
 SIDE = 60
 
@@ -220,13 +221,34 @@ def test_match_detections__bad_and_empty_inputs():
     assert np.isnan(no_object.average_precisions(np.ones(12))).all()
 
 
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+@pytest.mark.parametrize('lvis', [False, True])
+def test_resampler__sizes_and_recalls_equal_the_official_tools(lvis, iou_type):
+    annotations, predictions = random_scene(3, iou_type, lvis)
+    numbers = sorted(category_ids(annotations))
+    areas = ('all', 'small', 'medium', 'large')
+    names = {f'{measure}_{area}': ('all', measure, area) for measure in ('ap', 'ar') for area in areas}
+    run = AveragePrecisionResampler(
+        lambda area: match_detections(annotations, predictions, numbers, iou_type, 300, lvis, area),
+        [image['id'] for image in annotations['images']],
+        {'all': np.ones(len(numbers), dtype=bool)},
+        names,
+    )
+    official_tables = lvis_tables if lvis else coco_tables
+    precision, recall, *_ = official_tables(annotations, predictions, iou_type, 300)
+    found = run.scores(np.ones(len(run.image_ids), dtype=np.int64))
+    for index, area in enumerate(areas):
+        expected = np.nanmean(precision[..., index]), np.nanmean(recall[..., index])
+        np.testing.assert_allclose((found[f'ap_{area}'], found[f'ar_{area}']), expected, rtol=0, atol=1e-12)
+
+
 def test_resampler__means_over_groups_and_overlaps():
     annotations, predictions = scene(1)
     numbers = category_ids(annotations)
     groups = {'few': np.array([True, True, False, False, False]), 'none': np.arange(5) == 4, 'all': np.ones(5, bool)}
-    names = {f'{group}_{measure}': (group, measure) for group in groups for measure in ('ap50', 'ap75', 'ap')}
+    names = {f'{group}_{measure}': (group, measure, 'all') for group in groups for measure in ('ap50', 'ap75', 'ap')}
     run = AveragePrecisionResampler(
-        lambda: match_detections(annotations, predictions, numbers),
+        lambda area: match_detections(annotations, predictions, numbers, area=area),
         [image['id'] for image in annotations['images']],
         groups,
         names,
@@ -240,4 +262,4 @@ def test_resampler__means_over_groups_and_overlaps():
         measured = [found[f'{group}_{measure}'] for measure in ('ap50', 'ap75', 'ap')]
         np.testing.assert_allclose(measured, wanted, rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match='small'):
-        AveragePrecisionResampler(run._make_matches, [1], groups, {'x': ('small', 'ap')})
+        AveragePrecisionResampler(run._make_matches, [1], groups, {'x': ('small', 'ap', 'all')})
