@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from fgdet.evaluation.class_scores import DESCRIPTION, ClassRow, ordered, score_names
+from fgdet.evaluation.class_scores import ClassRow, ordered, score_names
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.visualization.report import Bars, Block, Figure, LinePlot, Section, Table, write_report
-from fgdet.visualization.score_text import interval_text, score_text
+from fgdet.visualization.score_text import interval_text, limit_text, score_text
 
 #: Bars of the worst classes: more are no longer looked at.
 NUM_BARS = 30
@@ -77,7 +77,7 @@ def _score_blocks(evaluation: Evaluation) -> list[Block]:
     blocks: list[Block] = [Table(rows, caption, right=list(rows[0])[1:])] if rows else []
     shown_names = {name for names in evaluation.columns.values() for name in names.values()}
     rest = [
-        {'': name, ' ': f'{value:.3f}' if name in DESCRIPTION else score_text(value)}
+        {'': name, ' ': limit_text(value) if name == 'threshold' else score_text(value)}
         for name, value in evaluation.scores.items()
         if name not in shown_names
     ]
@@ -158,8 +158,8 @@ def _class_cells(row: ClassRow, names: Sequence[str]) -> dict[str, Any]:
     cells: dict[str, Any] = {'class': str(row['name'])}
     cells |= {title: row[key] for key, title in facts.items() if key in row}
     cells |= {name: score_text(row.get(name)) for name in names}
-    if row.get('threshold') is not None:
-        cells['best threshold'] = f'{row["threshold"]:.3f}'
+    if 'threshold' in row:
+        cells['best threshold'] = limit_text(row['threshold'])
     return cells
 
 

@@ -22,6 +22,11 @@ def score_text(value: Any, interval: Interval | None = None) -> str:
     return text if limits == '-' else f'{text} ({limits})'
 
 
+def limit_text(value: float) -> str:
+    """Return ``0.375`` for a limit of scores, which is no percentage; ``-`` for NaN."""
+    return '-' if np.isnan(value) else f'{value:.3f}'
+
+
 def interval_text(interval: Interval | None) -> str:
     """Return ``51.20-62.90``; ``-`` where there is none."""
     return '-' if interval is None or np.isnan(interval[0]) else f'{100 * interval[0]:.2f}-{100 * interval[1]:.2f}'

@@ -119,13 +119,14 @@ def test_write_page__numbers_names_and_pictures(evaluation, tmp_path):
 
 
 def test_write_page__scores_alone(tmp_path):
-    evaluation = Evaluation('y', 'nothing at all', {'top1': math.nan}, {}, {'': {'top-1': 'top1'}})
+    scores = {'top1': math.nan, 'threshold': math.nan}
+    evaluation = Evaluation('y', 'nothing at all', scores, {}, {'': {'top-1': 'top1'}})
     write_page(tmp_path / 'page.html', evaluation)
     page = HtmlPage((tmp_path / 'page.html').read_text(encoding='utf-8'))
     assert [text for text in page.texts if text in ('Scores', 'Classes', 'Mistakes', 'Precision and recall')] == [
         'Scores'
     ]
-    assert 'nothing at all' in page.texts
+    assert 'nothing at all' in page.texts and page.texts.count('-') == 2 and 'nan' not in page.texts
     with pytest.raises(UserError, match='--images none: no such folder'):
         write_page(tmp_path / 'page.html', evaluation, 'none')
 
