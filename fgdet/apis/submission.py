@@ -1,6 +1,6 @@
 """Predictions to what a benchmark server takes: read, check, mend, write, read back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from fgdet.submission.rounding import lost_precision, rounded_scores
 from fgdet.submission.submission import Submission, SubmissionError
 from fgdet.submission.validation import find_problems
 from fgdet.utils.checks import UserError
-from fgdet.utils.files import check_output_file, write_json
+from fgdet.utils.files import check_files_differ, check_output_file, write_json
 
 BENCHMARKS = {'coco': COCO, 'lvis': LVIS}
 
@@ -64,10 +64,9 @@ def submit(
     """
     rules = _rules(benchmark)
     check_iou_type(iou_type)
-    if json_file is not None:
-        check_output_file(json_file, 'json file')
     info = load_image_info(images)
     path, test_set, algorithm = _names(rules, Path(out), str(out), Path(images), test_set, algorithm)
+    _check_files(json_file, [('prediction file', predictions), ('image-info file', images)], [('out', path)])
     with _reported(json_file):
         submission, candidates = _checked(benchmark, Path(predictions), info, iou_type, test_set, fix, on_progress)
     table = candidates.table
@@ -141,6 +140,7 @@ def check_archive(
     names = rules.names_in(path)
     test_set = names[0] if names else rules.test_set_of(Path(images))
     info = load_image_info(images)
+    _check_files(json_file, [('archive', path), ('image-info file', images)])
     with _reported(json_file):
         submission, candidates = _checked(benchmark, path, info, iou_type, test_set, False, on_progress)
     submission.archive, submission.num_written = str(path), len(candidates)
@@ -153,6 +153,17 @@ def check_archive(
     _warn_of_size(submission, rules)
     _report(submission, json_file)
     return submission
+
+
+def _check_files(
+    json_file: str | Path | None,
+    inputs: Sequence[tuple[str, str | Path]],
+    outputs: Sequence[tuple[str, str | Path]] = (),
+) -> None:
+    """Refuse what cannot be written, or would take the place of a file that is read."""
+    if json_file is not None:
+        outputs = [*outputs, ('json file', check_output_file(json_file, 'json file'))]
+    check_files_differ(outputs, inputs)
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def load_annotations(path: str | Path, masks: bool = True, or_images: bool = Fal
     where = f'annotation file {path}'
     try:
         data = existing_file(path, 'annotation file').read_bytes().removeprefix(codecs.BOM_UTF8)
-        annotations = msgspec.json.decode(data, type=Any if masks else _Boxes)
+        annotations: Any = msgspec.json.decode(data, type=Any if masks else _Boxes)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # not quite JSON; this says why, or takes it
         annotations = read_json(path, 'annotation file')
     check_annotations(annotations, where, or_images)

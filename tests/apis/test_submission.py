@@ -134,6 +134,17 @@ def test_submit__refuses_in_one_line(tmp_path, info, found, options, message):
     assert '\n' not in str(caught.value) and not (tmp_path / 'a.zip').exists()
 
 
+def test_submit__nothing_that_is_read_is_written_over(tmp_path, info):
+    pred = write(tmp_path / 'p.json', [entry()])
+    before = pred.read_bytes()
+    for options in ({'json_file': pred}, {'json_file': info}, {'json_file': tmp_path / 'a.json'}, {'out': pred}):
+        with pytest.raises(UserError, match='is the same file'):
+            submit('lvis', pred, info, **{'out': tmp_path / 'a.json', **options})
+    with pytest.raises(UserError, match=r'json file .*p\.json: archive is the same file'):
+        check_archive(pred, info, 'lvis', json_file=pred)
+    assert pred.read_bytes() == before and sorted(os.listdir(tmp_path)) == [INFO_NAME, 'p.json']
+
+
 def test_submit__warns_of_what_may_not_be_meant(tmp_path):
     info = write_info(tmp_path, name='instances_val2017.json', annotations=[{}] * 3)
     found = [entry(segmentation=run_lengths(np.ones((80, 100), bool)), bbox=[i, 1, 2, 3]) for i in range(3)]
