@@ -7,8 +7,9 @@ from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional import calibration_error
 from fgdet.evaluation.functional.calibration_error import Calibration, Judged
 from fgdet.evaluation.functional.coco_detection import category_ids_of
-from fgdet.evaluation.functional.file_rules import match_by_file
+from fgdet.evaluation.functional.file_rules import is_lvis, match_by_file
 from fgdet.evaluation.results import load_annotations, load_results
+from fgdet.structures.lvis_split import lvis_prompt_name
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import write_json
@@ -37,7 +38,8 @@ def evaluate_calibration(
     Args:
         ann: COCO-form or LVIS annotation file; all its images count.
         pred: COCO result list, best of a detector that was run with a low score threshold.
-        vocab: ``ov_coco``, ``lvis_v1`` or a vocabulary file: the classes that count; None for all categories.
+        vocab: ``ov_coco``, ``lvis_v1`` or a vocabulary file: the classes that count; None for all categories, which
+            are called as in a prompt where they are LVIS's.
         iou_type: ``bbox`` or ``segm``.
         bins: how many, of equal width, and of equal numbers of detections.
         min_score: detections below are not looked at.
@@ -55,6 +57,7 @@ def evaluate_calibration(
         raise UserError(f'bins: expected 1 or more, got {bins}')
     annotations, table = load_annotations(ann, masks=iou_type == 'segm'), load_results(pred)
     names = [str(each['name']) for each in annotations['categories']]
+    names = [lvis_prompt_name(name) for name in names] if is_lvis(annotations) else names
     names = names if vocab is None else list(Vocabulary.build(vocab).names)
     try:
         category_ids = category_ids_of(names, annotations['categories'])

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fgdet.apis.synonym_detection import Report, detect_under_words, synonym_variants
+from fgdet.apis.region_encoding import Report
+from fgdet.apis.synonym_detection import detect_under_words, synonym_variants
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional.coco_detection import category_ids_of
 from fgdet.evaluation.functional.detection_matches import Matches
@@ -15,6 +16,7 @@ from fgdet.evaluation.functional.synonym_robustness import SynonymResampler
 from fgdet.evaluation.result_files import write_result_list
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.evaluation.results import load_annotations, load_results
+from fgdet.structures.lvis_split import lvis_prompt_name
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
 
@@ -62,7 +64,7 @@ def evaluate_synonyms(
     """
     _check_sources(pred, pred_synonyms, checkpoint, images, save_pred)
     annotations = load_annotations(ann, masks=iou_type == 'segm')
-    vocabulary = Vocabulary.from_coco(ann) if vocab is None else Vocabulary.build(vocab)
+    vocabulary = _categories(ann, is_lvis(annotations)) if vocab is None else Vocabulary.build(vocab)
     inputs: dict[str, Any] = dict(ann=str(ann), vocab=vocab and str(vocab), iou_type=iou_type)
     if checkpoint is not None and images is not None:
         variants = synonym_variants(vocabulary, variant)
@@ -90,6 +92,15 @@ def saved_files(path: str | Path, number: int) -> list[Path]:
     """The files of the names and of so many variants: ``p.json``, ``p_synonyms_1.json``, ``p_synonyms_2.json`` ..."""
     path = Path(path)
     return [path, *(path.with_name(f'{path.stem}_synonyms_{v}{path.suffix}') for v in range(1, number + 1))]
+
+
+def _categories(ann: str | Path, are_lvis: bool) -> Vocabulary:
+    """The categories of a file with their synonyms; LVIS's without the underscores that no prompt has."""
+    found = Vocabulary.from_coco(ann)
+    if not are_lvis:
+        return found
+    synonyms = {lvis_prompt_name(name): list(map(lvis_prompt_name, words)) for name, words in found.synonyms.items()}
+    return Vocabulary(list(map(lvis_prompt_name, found.names)), synonyms=synonyms)
 
 
 def _check_sources(pred: Any, pred_synonyms: Sequence[Any], checkpoint: Any, images: Any, save_pred: Any) -> None:

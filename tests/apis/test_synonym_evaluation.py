@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from fgdet import Detector, Vocabulary
+from fgdet.apis.calibration_evaluation import evaluate_calibration
 from fgdet.apis.inference_settings import InferenceSettings
 from fgdet.apis.synonym_detection import synonym_variants
 from fgdet.apis.synonym_evaluation import evaluate_synonyms
@@ -99,3 +100,19 @@ def test_synonyms__what_does_not_go_together(files: dict[str, str]):
     ):
         with pytest.raises(UserError, match='synonyms: '):
             evaluate_synonyms(files['ann'], **options)
+
+
+def test_synonyms__of_an_lvis_file_read_as_prompts(tmp_path):
+    box = {'bbox': [0, 0, 9, 9], 'image_id': 1, 'category_id': 3}
+    annotations = {
+        'images': [{'id': 1, 'neg_category_ids': [], 'not_exhaustive_category_ids': []}],
+        'annotations': [box | {'id': 1, 'area': 81.0}],
+        'categories': [{'id': 3, 'name': 'bat_(animal)', 'synonyms': ['bat_(animal)', 'flying_fox']}],
+    }
+    (tmp_path / 'ann.json').write_text(json.dumps(annotations))
+    (tmp_path / 'pred.json').write_text(json.dumps([box | {'score': 0.5}]))
+    files = tmp_path / 'ann.json', tmp_path / 'pred.json'
+    (row,) = evaluate_synonyms(*files, [tmp_path / 'pred.json']).classes
+    assert (row['name'], row['ap50'], row['synonym_ap50']) == ('bat (animal)', 1, 1)
+    (row,) = evaluate_calibration(*files).classes
+    assert (row['name'], row['threshold']) == ('bat (animal)', 0.5)
