@@ -149,7 +149,7 @@ def _class_blocks(classes: Sequence[ClassRow]) -> list[Block]:
 
 
 def _class_label(row: ClassRow) -> str:
-    facts = [str(row[key]) for key in ('group', 'num_objects') if row.get(key) is not None]
+    facts = [str(row[key]) for key in ('group', 'num_objects') if row.get(key) not in (None, '')]
     return f'{row["name"]} ({", ".join(facts)})' if facts else str(row['name'])
 
 
