@@ -221,9 +221,8 @@ class Detector:
 
     def _above(self, found: Detections, default: float) -> Detections:
         """Those that reach the threshold of their name."""
-        vocabulary = self.vocabulary
-        thresholds = np.array([vocabulary.threshold_of(name, default) for name in found.names])
-        return found.filter(thresholds)
+        thresholds = [self.vocabulary.threshold_of(name, default) for name in found.names]
+        return found.filter(np.array(thresholds))
 
     @torch.no_grad()
     def _predict(self, images: Sequence[np.ndarray]) -> list[Detections]:
