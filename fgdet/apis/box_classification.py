@@ -21,6 +21,7 @@ from fgdet.evaluation.functional.box_classification import (
     category_groups,
     read_answers,
 )
+from fgdet.evaluation.functional.coco_detection import category_ids_of
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.evaluation.results import load_annotations, load_results
 from fgdet.structures.lvis_split import lvis_prompt_name
@@ -71,7 +72,8 @@ def evaluate_box_classification(
         report: told after each image.
 
     Raises:
-        UserError: neither or both of predictions and checkpoint; a file is missing or malformed; no box is left.
+        UserError: neither or both of predictions and checkpoint; a file is missing or malformed; no box is left; or a
+            name of the split is no category.
     """
     _check_sources(pred, checkpoint, images, save_pred)
     annotations, settings = load_annotations(ann), settings or EncodingSettings()
@@ -210,14 +212,22 @@ def _of_url(entry: Mapping[str, Any]) -> str:
 
 
 def _groups(categories: Sequence[Mapping[str, Any]], split: str | Path | None) -> dict[str, np.ndarray]:
-    """Which categories are in each group that has any, (K,) bool."""
+    """Which categories are in each group that has any, (K,) bool.
+
+    Raises:
+        UserError: the split has no names, or one that is no category: a group's scores are of all its classes.
+    """
     groups = category_groups(categories)
     if split is not None:
         vocabulary = ov_coco_vocabulary() if str(split) == 'ov-coco' else Vocabulary.from_file(split)
+        if not (vocabulary.base or vocabulary.novel):
+            raise UserError(f'split {split}: neither base nor novel names; give {{"base": [...], "novel": [...]}}')
+        ids = np.array([category['id'] for category in categories])
         for group, names in (('base', vocabulary.base), ('novel', vocabulary.novel)):
-            groups[group] = np.array([category['name'] in names for category in categories], dtype=bool)
-        if not (groups['base'].any() or groups['novel'].any()):
-            raise UserError(f'split {split}: none of its base and novel names is a category of the annotation file')
+            try:
+                groups[group] = np.isin(ids, category_ids_of(names, categories))
+            except UserError as error:
+                raise UserError(f'split {split}: {group}: {error}') from error
     return {group: members for group, members in groups.items() if members.any()}
 
 

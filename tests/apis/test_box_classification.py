@@ -91,7 +91,7 @@ def test_evaluate__equals_the_official_loop(files: Path, crowd: bool) -> None:
 @pytest.mark.parametrize('mode', ['roi', 'crop'])
 def test_evaluate__saved_predictions_score_the_same(files: Path, tmp_path: Path, mode: str) -> None:
     split, told = tmp_path / 'split.json', []
-    split.write_text(json.dumps(dict(base=['cat', 'tree'], novel=['dog', 'sky', 'horse'])))
+    split.write_text(json.dumps(dict(base=['cat', 'tree'], novel=['dog', 'sky'])))
     options: dict[str, Any] = dict(split=split, limit=3)
     scores = evaluate(
         files, mode=mode, save_pred=tmp_path / 'p.json', report=lambda *each: told.append(each), **options
@@ -142,6 +142,16 @@ def test_evaluate__errors_name_what_to_mend(files: Path, tmp_path: Path) -> None
     ):
         with pytest.raises(UserError, match=message):
             evaluate_box_classification(files / 'ann.json', **options)
+    split = tmp_path / 'split.json'
+    for names, message in (
+        (dict(base=['cat', 'tree'], novel=['dog', 'horse']), "novel: .*1 of 2 class names have no category: 'horse'"),
+        (dict(names=['cat']), 'neither base nor novel names'),
+    ):
+        split.write_text(json.dumps(names))
+        with pytest.raises(UserError, match=f'split .*split.json: {message}'):
+            evaluate_box_classification(files / 'ann.json', 'p.json', split=split)
+    with pytest.raises(UserError, match=r'split ov-coco: base: .*48 class names have no category'):
+        evaluate_box_classification(files / 'ann.json', 'p.json', split='ov-coco')
     bad = tmp_path / 'bad.json'
     bad.write_text('[{"image_id": 10, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]')
     with pytest.raises(UserError, match=r'bad.json, annotation file .*: predictions\[0\]: image 10 has no object'):
