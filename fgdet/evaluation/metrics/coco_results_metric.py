@@ -82,8 +82,10 @@ class CocoResultsMetric(BaseMetric):
         """Write one batch's predictions to disk; ``data_batch`` is not looked at.
 
         Raises:
-            UserError: the data set's classes are not in the annotation file.
+            UserError: the data set's classes are not in the annotation file, or masks are asked of a detector of boxes.
         """
+        if 'segm' in self.iou_types and any('masks' not in sample['pred_instances'] for sample in data_samples):
+            raise UserError('iou_type segm: the detector gives boxes and no masks; ask for bbox, or train a mask head')
         if self._writer is None:
             categories = [
                 each | {'name': self.name_of_category(each['name'])} for each in self.annotations['categories']

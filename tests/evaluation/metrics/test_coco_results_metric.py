@@ -102,3 +102,11 @@ def test_metric__failure_keeps_the_predictions(tmp_path: Path) -> None:
         metric.evaluate(size=2)
     (kept,) = (tmp_path / 'parts').iterdir()
     assert len(json.loads((tmp_path / 'out.json').read_text())) == 12 and kept.suffix == '.shard'
+
+
+def test_metric__masks_are_asked_of_a_detector_of_boxes(tmp_path: Path) -> None:
+    image_ids = write_truth(tmp_path)
+    metric = CocoFormMetric(str(tmp_path / 'ann.json'), iou_type='segm', results_folder=str(tmp_path / 'parts'))
+    metric.dataset_meta = dict(classes=CLASSES)
+    with pytest.raises(UserError, match='iou_type segm: the detector gives boxes and no masks'):
+        metric.process({}, [sample(image_ids[0])])
