@@ -29,6 +29,7 @@ from fgdet.structures.prompt_templates import read_templates
 from fgdet.structures.vocabulary import Vocabulary, ov_coco_vocabulary
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import whole_file
+from fgdet.utils.image_paths import locate_images, name_of_image, names_of_images
 
 #: Wrong answers that a page may show, the most confident ones.
 NUM_MISTAKES = 200
@@ -143,7 +144,7 @@ def _evaluation(
     )
 
     def add_details() -> None:
-        files = {image['id']: image.get('file_name') or _of_url(image) for image in annotations['images']}
+        files = {image['id']: name_of_image(image) for image in annotations['images']}
         mistakes = answers.mistakes(given, names, NUM_MISTAKES)
         evaluation.mistakes = [each | {'file_name': files[each['image_id']]} for each in mistakes]
 
@@ -165,7 +166,7 @@ def classify_boxes(
         UserError: the weights or an image cannot be read, or a template is none.
     """
     templates = read_templates(settings.templates)
-    files = image_files(annotations['images'][: len(given.image_ids)], Path(images))
+    files = locate_images(images, names_of_images(annotations['images'][: len(given.image_ids)]))
     encoder = RegionEncoder(checkpoint, settings.device, settings.batch_size, settings.mode, settings.image_size)
     names = [lvis_prompt_name(category['name']) for category in annotations['categories']]
     class_features = encoder.encode_class_texts(names, templates)
@@ -187,28 +188,6 @@ def save_results(path: str | Path, table: ResultTable, given: GivenBoxes) -> Non
             file.write(f'{before}{json.dumps(entry | {"annotation_id": number})}'.encode())
             before = ',\n'
         file.write(b']\n')
-
-
-def image_files(entries: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Where the images of an annotation file lie, by ``file_name`` or, as LVIS has it, by the end of ``coco_url``.
-
-    Raises:
-        UserError: an image has neither, or there is no such file; the first one is named.
-    """
-    found = []
-    for entry in entries:
-        name = entry.get('file_name') or _of_url(entry)
-        path = next((folder / part for part in (name, Path(name).name) if name and (folder / part).is_file()), None)
-        if path is None:
-            what = f'no file {folder / name}' if name else "it has neither 'file_name' nor 'coco_url'"
-            raise UserError(f'image {entry["id"]} of the annotations: {what}; is {folder} their folder?')
-        found.append(path)
-    return found
-
-
-def _of_url(entry: Mapping[str, Any]) -> str:
-    """``val2017/000000000139.jpg`` of ``http://images.cocodataset.org/val2017/000000000139.jpg``."""
-    return '/'.join(str(entry.get('coco_url', '')).split('/')[-2:])
 
 
 def _groups(categories: Sequence[Mapping[str, Any]], split: str | Path | None) -> dict[str, np.ndarray]:

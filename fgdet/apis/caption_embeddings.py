@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fgdet.apis.embedding import choose_length, describe, images_of, stack_images, text_settings
+from fgdet.apis.embedding import choose_length, describe, stack_images, text_settings
 from fgdet.apis.embedding_files import Embeddings, EmbeddingTable, read_embeddings
 from fgdet.apis.region_encoding import RegionEncoder, Report
 from fgdet.datasets.caption_files import CaptionedImages
 from fgdet.utils.checks import UserError
+from fgdet.utils.image_paths import locate_images
 
 #: Captions of records: the set's name, and whether it is read with the long context.
 LENGTHS = {'long': True, 'short': False}
@@ -65,7 +66,7 @@ def encode_captions(
     Raises:
         UserError: an image is missing, or captions are too long and it is not said what to do.
     """
-    paths = images_of(captioned.images, folder)
+    paths = locate_images(folder, captioned.images)
     sets = chosen_sets(captioned, long)
     lengths = {  # looked at before hours of work
         name: choose_length(encoder.model, texts.names, LENGTHS.get(name, long), 'captions')

@@ -17,6 +17,7 @@ from fgdet.models.fg_clip import FGCLIP
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import read_text
 from fgdet.utils.fingerprint import state_fingerprint
+from fgdet.utils.image_paths import locate_images
 from fgdet.version import __version__
 
 #: Texts that are tokenized at once when they are counted.
@@ -101,7 +102,7 @@ def embed_regions(
     Raises:
         UserError: an image is missing, or is none and ``failures`` is None; or no region is left.
     """
-    paths = images_of(regions.images, folder)
+    paths = locate_images(folder, regions.images)
     counts = [len(boxes) for boxes in regions.boxes]
     features = np.zeros((sum(counts), encoder.dim), np.float32)
     begin = 0
@@ -185,25 +186,6 @@ def read_lines(path: str | Path) -> list[str]:
     if not lines:
         raise UserError(f'text file {path}: there is no text in it')
     return lines
-
-
-def images_of(names: Sequence[str], folder: str | Path) -> list[Path]:
-    """The files of these names in a folder, or of the last parts of them.
-
-    Raises:
-        UserError: no such folder, or a file is missing; the first is named and all are counted.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f'images {folder}: no such folder')
-    found, missing = [], []
-    for name in names:
-        path = next((each for each in (folder / name, folder / Path(name).name) if each.is_file()), None)
-        found.append(path or folder)
-        missing += [] if path else [name]
-    if missing:
-        raise UserError(f'images {folder}: {len(missing)} of {len(names)} files are not there, the first {missing[0]}')
-    return found
 
 
 def _of_length_one(features: np.ndarray, normalize: bool) -> np.ndarray:

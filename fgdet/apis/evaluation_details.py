@@ -11,6 +11,7 @@ from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional import calibration_error, detection_mistakes
 from fgdet.evaluation.functional.detection_matches import Matches
 from fgdet.evaluation.result_table import ResultTable
+from fgdet.utils.image_paths import name_of_image
 
 #: The classes of the lowest AP50 above 0 that have a curve of their own.
 NUM_CLASS_CURVES = 5
@@ -80,7 +81,7 @@ def attach_mistakes(
         matches = make_matches()
         found = detection_mistakes.find_mistakes(matches, predictions, annotations, iou_type=iou_type)
         missed = detection_mistakes.find_missed(matches, predictions, annotations, iou_type=iou_type)
-        files = {each['id']: _file_name(each) for each in annotations['images']}
+        files = {each['id']: name_of_image(each) for each in annotations['images']}
         evaluation.mistakes = [each | {'file_name': files[each['image_id']]} for each in [*found, *missed]]
         for row, count in zip(evaluation.classes, detection_mistakes.count_missed(matches).tolist(), strict=True):
             row['num_missed'] = count
@@ -92,9 +93,3 @@ def attach_mistakes(
                 row['threshold'] = threshold
 
     evaluation.add_details = add_details
-
-
-def _file_name(image: Mapping[str, Any]) -> str | None:
-    """The image's path in COCO's folder, which LVIS has only as the end of an address."""
-    url = image.get('coco_url') or ''
-    return image.get('file_name') or '/'.join(url.split('/')[-2:]) or None

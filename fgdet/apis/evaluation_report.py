@@ -11,6 +11,7 @@ from fgdet.evaluation.class_scores import ordered, score_names
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.resampling import Resampler, intervals
 from fgdet.utils.checks import UserError
+from fgdet.utils.image_paths import locate_image
 from fgdet.visualization.evaluation_report import write_evaluation_page
 from fgdet.visualization.mistake_picture import draw_mistake
 from fgdet.visualization.score_text import score_text
@@ -127,8 +128,9 @@ def mistake_crops(mistakes: Sequence[Mapping[str, Any]], folder: Path | None) ->
     problems = []
     for index in chosen:
         mistake = mistakes[index]
+        name = mistake.get('file_name') or f'{mistake["image_id"]:012d}.jpg'  # as COCO calls them
         try:
-            image = load_image(_image_path(folder, mistake))
+            image = load_image(locate_image(folder, name) or folder / name)
         except UserError as error:
             problems.append(str(error))
             continue
@@ -136,13 +138,6 @@ def mistake_crops(mistakes: Sequence[Mapping[str, Any]], folder: Path | None) ->
         truth = mistake['bbox'] if missed else mistake.get('truth_bbox')
         crops[index] = draw_mistake(image, None if missed else mistake.get('bbox'), truth)
     return crops, f'{len(problems)} of {len(chosen)} pictures are missing: {problems[0]}' if problems else ''
-
-
-def _image_path(folder: Path, mistake: Mapping[str, Any]) -> Path:
-    """The file in the folder or below it; COCO's name of an image where the annotations have none."""
-    name = str(mistake.get('file_name') or f'{mistake["image_id"]:012d}.jpg')
-    below = folder / name
-    return below if below.is_file() else folder / Path(name).name
 
 
 def _images_folder(images: str | Path | None) -> Path | None:

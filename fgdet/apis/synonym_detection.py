@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from fgdet.apis.box_classification import image_files
 from fgdet.apis.detection import Detector
 from fgdet.apis.image_reading import read_image
 from fgdet.apis.inference_settings import InferenceSettings
@@ -18,6 +17,7 @@ from fgdet.evaluation.result_table import ResultTable
 from fgdet.evaluation.run_lengths import RunLengths
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
+from fgdet.utils.image_paths import locate_images, names_of_images
 
 
 def synonym_variants(vocabulary: Vocabulary, variant: int | None = None) -> list[dict[str, str]]:
@@ -83,7 +83,7 @@ def detect_under_words(
         UserError: a file is missing, or no detector.
     """
     category_ids = np.array(category_ids_of(vocabulary.names, annotations['categories']), dtype=np.int64)
-    files = image_files(annotations['images'], Path(images))
+    files = locate_images(images, names_of_images(annotations['images']))
     detector = Detector.from_pretrained(config, checkpoint, device, InferenceSettings(compete=False))
     vocabularies = [vocabulary.renamed(words) for words in ({}, *variants)]
     columns = [ResultColumns() for _ in vocabularies]

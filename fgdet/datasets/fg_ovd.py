@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import read_json, read_text
+from fgdet.utils.image_paths import locate_image
 
 #: Name of each difficulty by the benchmark's own name of its file.
 SUBSETS = {'1_attributes': 'hard', '2_attributes': 'medium', '3_attributes': 'easy', 'shuffle_negatives': 'trivial'}
@@ -99,14 +100,13 @@ def find_images(subsets: Sequence[FGOVDSubset], folder: str | Path, skip_missing
             line says.
     """
     sizes = {line.file_name: (line, subset) for subset in subsets for line in subset.lines}
-    files = {name: Path(folder) / name for name in sizes}
-    missing = [path for path in files.values() if not path.is_file()]
-    if missing and (not skip_missing or len(missing) == len(files)):
+    found = {name: path for name in sizes if (path := locate_image(folder, name))}
+    missing = [name for name in sizes if name not in found]
+    if missing and not (skip_missing and found):
         raise UserError(
-            f'images {folder}: {len(missing)} of {len(files)} are missing, the first is {missing[0]}; give the folder '
+            f'images {folder}: {len(missing)} of {len(sizes)} are missing, the first is {missing[0]}; give the folder '
             'that paths such as val2017/000000000139.jpg start from, or leave their lines out with --skip-missing'
         )
-    found = {name: path for name, path in files.items() if path.is_file()}
     for name, path in found.items():
         line, subset = sizes[name]
         width, height = _size_of(path)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from fgdet.datasets.ov_coco import OrderedCOCO, OVCocoDataset
 from fgdet.registry import DATASETS
 from fgdet.structures.lvis_split import lvis_prompt_name
+from fgdet.utils.image_paths import path_of_url
 
 
 class OrderedLVIS(OrderedCOCO):
@@ -38,8 +39,8 @@ class OVLvisDataset(OVCocoDataset):
     def parse_data_info(self, raw_data_info: dict[str, Any]) -> dict[str, Any]:
         """One image's record, with the classes that it was looked through for."""
         image = raw_data_info['raw_img_info']
-        if 'coco_url' in image:  # http://images.cocodataset.org/train2017/000000391895.jpg
-            image['file_name'] = '/'.join(image['coco_url'].split('/')[-2:])
+        if 'coco_url' in image:
+            image['file_name'] = path_of_url(image['coco_url'])
         record = super().parse_data_info(raw_data_info)
         for key, field in (
             ('neg_labels', 'neg_category_ids'),

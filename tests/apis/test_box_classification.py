@@ -133,7 +133,7 @@ def test_evaluate__errors_name_what_to_mend(files: Path, tmp_path: Path) -> None
         (dict(pred='p.json', save_pred='q.json'), '--save-pred goes with --checkpoint'),
         (
             dict(checkpoint=files / 'clip', images=tmp_path),
-            r'image 10 of the annotations: no file .*; is .* their folder',
+            'images .*: 4 of 4 files are not there, the first val2017/0.png',
         ),
         (
             dict(checkpoint=files / 'clip', images=tmp_path, settings=EncodingSettings(templates='x')),

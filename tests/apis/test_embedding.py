@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from fgdet.apis.embedding import choose_length, embed_images, embed_regions, embed_texts, images_of, read_lines
+from fgdet.apis.embedding import choose_length, embed_images, embed_regions, embed_texts, read_lines
 from fgdet.apis.embedding_files import Embeddings, EmbeddingTable, read_embeddings, write_embeddings
 from fgdet.apis.region_encoding import RegionEncoder
 from fgdet.apis.region_files import read_regions
@@ -139,7 +139,3 @@ def test_inputs__nothing_there(tmp_path):
     (tmp_path / 'empty.txt').write_text('\n \n')
     with pytest.raises(UserError, match='there is no text in it'):
         read_lines(tmp_path / 'empty.txt')
-    with pytest.raises(UserError, match=r'2 of 3 files are not there, the first a/x.jpg'):
-        images_of(['a/x.jpg', 'empty.txt', 'y.jpg'], tmp_path)
-    with pytest.raises(UserError, match='no such folder'):
-        images_of(['a'], tmp_path / 'none')
