@@ -9,6 +9,7 @@ import numpy as np
 from fgdet.apis.image_reading import load_image
 from fgdet.evaluation.class_scores import ordered, score_names
 from fgdet.evaluation.evaluation import Evaluation
+from fgdet.evaluation.functional.detection_mistakes import MISSED
 from fgdet.evaluation.resampling import Resampler, intervals
 from fgdet.utils.checks import UserError
 from fgdet.utils.image_paths import locate_image
@@ -121,7 +122,7 @@ def mistake_crops(mistakes: Sequence[Mapping[str, Any]], folder: Path | None) ->
     """
     if folder is None:
         return {}, 'No pictures: give the folder of the images with --images.' if mistakes else ''
-    is_missed = [each['kind'] == 'missed' for each in mistakes]
+    is_missed = [each['kind'] == MISSED for each in mistakes]
     chosen = np.flatnonzero(~np.array(is_missed, dtype=bool))[:NUM_MISTAKES].tolist()
     chosen += np.flatnonzero(is_missed)[:NUM_MISSED].tolist()
     crops: dict[int, np.ndarray] = {}
@@ -134,7 +135,7 @@ def mistake_crops(mistakes: Sequence[Mapping[str, Any]], folder: Path | None) ->
         except UserError as error:
             problems.append(str(error))
             continue
-        missed = mistake['kind'] == 'missed'
+        missed = mistake['kind'] == MISSED
         truth = mistake['bbox'] if missed else mistake.get('truth_bbox')
         crops[index] = draw_mistake(image, None if missed else mistake.get('bbox'), truth)
     return crops, f'{len(problems)} of {len(chosen)} pictures are missing: {problems[0]}' if problems else ''

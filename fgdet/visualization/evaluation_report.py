@@ -12,6 +12,7 @@ import numpy as np
 
 from fgdet.evaluation.class_scores import ClassRow, ordered, score_names
 from fgdet.evaluation.evaluation import Evaluation
+from fgdet.evaluation.functional import detection_mistakes as kinds
 from fgdet.visualization.report import Bars, Block, Figure, LinePlot, Section, Table, write_report
 from fgdet.visualization.score_text import interval_text, limit_text, score_text
 
@@ -24,12 +25,12 @@ INTERVALS = (
 )
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _KINDS = {
-    'wrong class': 'overlaps an object of another class by 0.5 or more',
-    'poor overlap': 'overlaps an object of its class by 0.1 to 0.5',
-    'duplicate': 'overlaps an object of its class by 0.5 or more that a better detection has found',
-    'wrong class, poor overlap': 'overlaps an object of another class by 0.1 to 0.5',
-    'background': 'overlaps no object by 0.1',
-    'missed': 'an object that no detection of its class overlaps by 0.5',
+    kinds.WRONG_CLASS: 'overlaps an object of another class by 0.5 or more',
+    kinds.POOR_OVERLAP: 'overlaps an object of its class by 0.1 to 0.5',
+    kinds.DUPLICATE: 'overlaps an object of its class by 0.5 or more that a better detection has found',
+    kinds.WRONG_CLASS_AND_OVERLAP: 'overlaps an object of another class by 0.1 to 0.5',
+    kinds.BACKGROUND: 'overlaps no object by 0.1',
+    kinds.MISSED: 'an object that no detection of its class overlaps by 0.5',
 }
 
 
@@ -170,8 +171,8 @@ def _mistake_blocks(mistakes: Sequence[Mapping[str, Any]], crops: Mapping[int, n
     of_detections = any('overlap' in each for each in mistakes)
     if of_detections:
         text = (
-            f'The {len(mistakes) - counts["missed"]} most confident detections that are wrong at an overlap of 0.5, '
-            'and the largest objects that were missed. Red: detected; green: the object it is judged by.'
+            f'The {len(mistakes) - counts[kinds.MISSED]} most confident detections that are wrong at an overlap of '
+            '0.5, and the largest objects that were missed. Red: detected; green: the object it is judged by.'
         )
         table = [{'kind': kind, 'count': counts[kind], 'meaning': _KINDS[kind]} for kind in _KINDS if counts[kind]]
     else:

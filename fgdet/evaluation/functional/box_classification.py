@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fgdet.evaluation.functional.detection_mistakes import WRONG_CLASS
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.evaluation.results import as_table
 from fgdet.utils.checks import UserError
@@ -181,7 +182,7 @@ class Answers(NamedTuple):
                 score=float(self.scores[row]),
                 name=names[self.best[row]],
                 truth=names[given.classes[row]],
-                kind='wrong class',
+                kind=WRONG_CLASS,
             )
             for row in wrong[np.argsort(-self.scores[wrong], kind='stable')][:limit]
         ]

@@ -3,7 +3,7 @@
 Axis letters: T thresholds of overlap, R recall points, K classes, A ranges of area.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -167,7 +167,7 @@ def ids_of(annotations: dict[str, Any]) -> tuple[list[int], list[int]]:
     return [image['id'] for image in annotations['images']], [each['id'] for each in annotations['categories']]
 
 
-def category_ids_of(names: Sequence[str], categories: Sequence[dict[str, Any]]) -> list[int]:
+def category_ids_of(names: Sequence[str], categories: Sequence[Mapping[str, Any]]) -> list[int]:
     """Return the category id of each name; ``aerosol can`` is LVIS's ``aerosol_can`` where nothing else is called so.
 
     Raises:
