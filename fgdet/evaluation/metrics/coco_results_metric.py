@@ -15,6 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from fgdet.evaluation.functional.coco_detection import category_ids_of
+from fgdet.evaluation.metrics.sample_arrays import to_array
 from fgdet.evaluation.result_files import Shard, ShardWriter, check_shards, read_shards, write_result_list
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.evaluation.results import check_iou_type, load_annotations
@@ -94,11 +95,11 @@ class CocoResultsMetric(BaseMetric):
             self._writer = ShardWriter(self.results_folder, rank())
         for sample in data_samples:
             instances = sample['pred_instances']
-            boxes, scores, labels = (_to_numpy(instances[key]) for key in ('bboxes', 'scores', 'labels'))
+            boxes, scores, labels = (to_array(instances[key]) for key in ('bboxes', 'scores', 'labels'))
             found = Detections(boxes, scores, labels, [''] * len(labels))
             boxes = found.boxes.astype(np.float64)
             boxes[:, 2:] -= boxes[:, :2]  # xywh
-            masks = encode_masks(_to_numpy(instances['masks'])) if 'segm' in self.iou_types else None
+            masks = encode_masks(to_array(instances['masks'])) if 'segm' in self.iou_types else None
             self._writer.add(int(sample['img_id']), self._category_ids[found.labels], boxes, found.scores, masks)
         self._writer.flush()
 
@@ -155,15 +156,3 @@ class CocoResultsMetric(BaseMetric):
         if not classes:
             raise UserError(f"{type(self).__name__}: the data set's metainfo has no 'classes', so labels have no names")
         return tuple(classes)
-
-
-def _to_numpy(values: Any) -> np.ndarray:
-    """Return a tensor on any device, an array or a list as an array; mmdet's box and mask containers as well."""
-    if hasattr(values, 'tensor'):
-        values = values.tensor
-    if hasattr(values, 'masks'):
-        values = values.masks
-    if hasattr(values, 'detach'):
-        values = values.detach().cpu()
-        values = values.float() if values.is_floating_point() else values
-    return np.asarray(values)

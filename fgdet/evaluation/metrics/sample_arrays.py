@@ -6,7 +6,12 @@ import numpy as np
 
 
 def to_array(values: Any) -> np.ndarray:
-    """Return a tensor on any device, an array or a list as an array; floats of a tensor as float32."""
+    """Return a tensor on any device, an array or a list as an array; floats of a tensor as float32.
+
+    mmdet's containers of boxes and of masks are taken as well.
+    """
+    for content in ('tensor', 'masks'):
+        values = getattr(values, content, values)
     if hasattr(values, 'detach'):
         values = values.detach().cpu()
         values = values.float() if values.is_floating_point() else values
