@@ -89,7 +89,7 @@ def embed_regions(
     report: Report | None = None,
     failures: dict[str, str] | None = None,
 ) -> Embeddings:
-    """The table ``region``, image by image: named by their images, ``region.boxes`` and ``region.ids`` beside them.
+    """The table ``region``, named by their images; ``region.boxes`` (float32) and ``region.ids`` beside it.
 
     Args:
         encoder: the model; its mode counts.
@@ -113,7 +113,7 @@ def embed_regions(
     good = np.array([str(path) not in (failures or {}) for path in paths], dtype=bool)[owners]
     if not good.any():
         raise UserError('embed regions: there is no region whose image can be read')
-    columns = {'boxes': np.concatenate(regions.boxes)[good], 'ids': regions.ids[good]}
+    columns = {'boxes': np.concatenate(regions.boxes)[good].astype(np.float32), 'ids': regions.ids[good]}
     names = [regions.images[owner] for owner in owners[good]]
     settings = describe(encoder) | {'normalized': json.dumps(normalize), 'mode': encoder.mode}
     return Embeddings({'region': EmbeddingTable(_of_length_one(features[good], normalize), names, columns)}, settings)

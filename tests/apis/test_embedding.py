@@ -12,6 +12,7 @@ from fgdet.apis.embedding import choose_length, embed_images, embed_regions, emb
 from fgdet.apis.embedding_files import Embeddings, EmbeddingTable, read_embeddings, write_embeddings
 from fgdet.apis.region_encoding import RegionEncoder
 from fgdet.apis.region_files import read_regions
+from fgdet.evaluation.functional.box_classification import GivenBoxes
 from fgdet.utils.checks import UserError
 from fgdet.utils.fingerprint import state_fingerprint
 from tests.builders import write_image, write_small_clip
@@ -108,6 +109,23 @@ def test_embed_regions__equal_the_model(encoder, tmp_path, form):
     assert table.columns['ids'].tolist() == ([52, 51, 53] if form == 'coco' else [0, 1, 2])
     assert table.columns['boxes'].tolist() == [row for rows in boxes.values() for row in rows]
     assert told[-1] == (3, 3)
+
+
+@pytest.mark.parametrize('mode', ['roi', 'crop'])
+def test_embed_regions__at_the_edge_equal_box_classification(encoder, tmp_path, mode):
+    # In float32 the first box would end at 40 pixels: its crop has one more column than that.
+    write_image(tmp_path / 'a.png', (53, 20))
+    boxes = [[3, 2, 37.000001, 10], [12.34, 0.7, 53 - 12.34, 19.3], [40.66, 3.3, 53 - 40.66, 16.7]]
+    objects = [dict(id=i, image_id=1, category_id=1, bbox=each) for i, each in enumerate(boxes)]
+    coco = dict(images=[dict(id=1, coco_url='http://x/y/a.png')], annotations=objects, categories=[dict(id=1)])
+    (tmp_path / 'ann.json').write_text(json.dumps(coco))
+    regions, given = read_regions(tmp_path / 'ann.json'), GivenBoxes.from_annotations(coco)
+    np.testing.assert_array_equal(regions.boxes[0], given.of_images()[0])
+    model = RegionEncoder(encoder.model, 'cpu', mode=mode)
+    made = embed_regions(model, regions, tmp_path, normalize=False)
+    (expected,) = model.encode([tmp_path / 'a.png'], given.of_images())
+    np.testing.assert_array_equal(made.tables['region'].features, expected)
+    assert made.tables['region'].names == ['y/a.png'] * 3
 
 
 @pytest.mark.parametrize(
