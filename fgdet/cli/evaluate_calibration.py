@@ -1,5 +1,6 @@
 """``fgdet evaluate calibration``: parse, call :mod:`fgdet.apis.calibration_evaluation`, show."""
 
+import math
 from typing import Any
 
 import click
@@ -37,4 +38,5 @@ def command(thresholds_out: str | None, **options: Any) -> None:
     if thresholds_out:
         write_thresholds(thresholds_out, evaluation)
     show(evaluation, **options)
-    click.echo(f'threshold {evaluation.scores["threshold"]:.4f}')
+    threshold = evaluation.scores['threshold']
+    click.echo('no threshold: no detection is right' if math.isnan(threshold) else f'threshold {threshold:.4f}')

@@ -42,6 +42,7 @@ def test_calibration__nothing_right_and_bad_scores(files, tmp_path):
         evaluate_calibration(files[1], changed)
     changed.write_text('[]')
     arguments = ['calibration', '--ann', files[1], '--pred', str(changed)]
-    assert CliRunner().invoke(command, arguments).exit_code == 0
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0 and result.output.endswith('no threshold: no detection is right\n')
     result = CliRunner().invoke(command, [*arguments, '--thresholds-out', str(out)])
     assert isinstance(result.exception, UserError) and not out.exists()
