@@ -43,7 +43,9 @@ th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; }
 tbody tr:hover { background: var(--card); }
 details { margin: 1rem 0; }
 summary { cursor: pointer; color: var(--soft); }
-.bars td { padding: .1rem .6rem; border: 0; }
+.bars td { padding: .1rem .6rem; border: 0; overflow-wrap: anywhere; }
+.bars .track { min-width: 10rem; }
+.bars .number { overflow-wrap: normal; }
 .track { width: 24rem; }
 .track div { height: .8rem; min-width: 1px; border-radius: 2px; background: #4a7fb5; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; margin: 1rem 0; }
