@@ -138,8 +138,8 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text, as :func:`write_bytes` does."""
-    write_bytes(path, text.encode('utf-8'))
+    """Write UTF-8 text, as :func:`write_bytes` does; a file name's byte that is no UTF-8 as JSON's escape for it."""
+    write_bytes(path, text.encode('utf-8', 'backslashreplace'))
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = 1) -> None:

@@ -61,6 +61,12 @@ def test_write_text__a_pipe_is_written_into_and_not_replaced(tmp_path):
     assert read == ['a text']
 
 
+def test_write_json__names_of_files_that_are_no_utf_8_come_back(tmp_path):
+    content = {'pred': os.fsdecode(b'p\xff\xc3\xa9.json')}
+    write_json(tmp_path / 'a.json', content)
+    assert read_json(tmp_path / 'a.json', 'a file') == content
+
+
 def test_write_text__our_own_output_is_written_into_where_the_shell_sends_it_to_a_file(tmp_path):
     script = "import sys; from fgdet.utils.files import write_text; write_text('/dev/stdout', 'b\\n'); print('c')"
     log = tmp_path / 'log.txt'
