@@ -10,15 +10,15 @@ from fgdet.cli.kept_files import keeps_files
 from fgdet.utils.files import check_output_file, write_json
 
 
-def _check_path(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def check_path(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """An output that cannot be written is refused before anything is computed."""
     if value is not None:
         check_output_file(value, parameter.opts[0])
     return value
 
 
-JSON = click.option('--json', 'json_file', callback=_check_path, help='Write the scores to this file, as fractions.')
-HTML = click.option('--html', 'html_file', callback=_check_path, help='Write one page with scores, plots and mistakes.')
+JSON = click.option('--json', 'json_file', callback=check_path, help='Write the scores to this file, as fractions.')
+HTML = click.option('--html', 'html_file', callback=check_path, help='Write one page with scores, plots and mistakes.')
 RESAMPLES = click.option('--resamples', type=click.IntRange(2), default=1000, show_default=True, help='Draws of --ci.')
 SEED = click.option('--seed', type=click.IntRange(0), default=0, show_default=True, help='Of the draws.')
 #: Crops for ``--html`` on commands that need no images otherwise; handed on to :func:`show`.

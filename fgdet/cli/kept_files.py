@@ -8,7 +8,7 @@ import click
 
 from fgdet.utils.files import check_files_differ
 
-_OUTPUTS = ('save_pred', 'thresholds_out', 'json_file', 'html_file')
+_OUTPUTS = ('out', 'save_pred', 'thresholds_out', 'json_file', 'html_file')
 
 
 def keeps_files(function: Callable[..., Any]) -> Callable[..., Any]:

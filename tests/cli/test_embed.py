@@ -8,7 +8,9 @@ from safetensors.numpy import load_file
 
 from fgdet.cli.embed import command
 from fgdet.cli.evaluate import command as evaluate
+from fgdet.models.fg_clip import FGCLIP
 from fgdet.utils.checks import UserError
+from fgdet.utils.fingerprint import state_fingerprint
 from tests.builders import write_image, write_records, write_small_clip
 
 
@@ -36,10 +38,16 @@ def test_embed__image_text_and_regions_write_their_tables(folder, tmp_path):
 
     (tmp_path / 'broken.jpg').write_text('text')
     inputs = (folder / 'images', tmp_path / 'broken.jpg')
-    result = call(command, 'image', *inputs, *shared, tmp_path / 'image.safetensors')
+    facts = tmp_path / 'image.json'
+    result = call(command, 'image', *inputs, '--json', facts, *shared, tmp_path / 'image.safetensors')
     assert result.exit_code == 1  # the others are there
     assert 'broken.jpg: it cannot be read as an image' in result.stderr
     assert load_file(tmp_path / 'image.safetensors')['image'].shape == (4, 16)
+
+    made = json.loads(facts.read_text())
+    assert (made['table'], made['count'], made['dim']) == ('image', 4, 16)
+    assert made['out'] == str(tmp_path / 'image.safetensors') and list(made['failures']) == [str(inputs[1])]
+    assert made['fingerprint'] == state_fingerprint(FGCLIP.from_pretrained(folder / 'clip'))
 
     (tmp_path / 'boxes.json').write_text(json.dumps({'a/0.png': [[0, 0, 9, 9], [3, 3, 20, 12]]}))
     options = ('--images', folder / 'images', '--mode', 'crop', '--raw')
@@ -53,6 +61,7 @@ def test_embed__image_text_and_regions_write_their_tables(folder, tmp_path):
     [
         (('text', '--out', 'x.safetensors'), 'no text is given'),
         (('text', 'a', '--out', 'x.npz'), 'expected a name ending in .safetensors'),
+        (('text', 'a', '--out', 'x.safetensors', '--json', 'x.safetensors'), '--json x.safetensors: --out is the same'),
         (('image', 'none.jpg', '--out', 'x.safetensors'), 'no such file, folder or match'),
     ],
 )
