@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from fgdet.utils.checks import UserError
-from fgdet.utils.files import check_files_differ, read_json, write_json, write_text
+from fgdet.utils.files import check_files_differ, read_json, whole_file, write_json, write_text
 
 
 def test_write_json__not_a_number_becomes_null(tmp_path):
@@ -20,8 +20,9 @@ def test_write_json__not_a_number_becomes_null(tmp_path):
 def test_write_text__failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / 'a.txt'
     write_text(path, 'old')
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, 'new \ud800')
+    with pytest.raises(ZeroDivisionError), whole_file(path) as file:
+        file.write(b'new')
+        raise ZeroDivisionError
     assert path.read_text() == 'old'
     assert [entry.name for entry in tmp_path.iterdir()] == ['a.txt']
 
