@@ -98,6 +98,9 @@ def evaluate_coco(
 ) -> Evaluation:
     """COCO's AP over all categories of a COCO-form file.
 
+    Masks are small, medium or large by their own areas, also where entries have boxes as well: ``loadRes`` of the
+    official tools takes the areas of the boxes then, which is why other toolboxes take the boxes out before.
+
     Args:
         ann: COCO-form annotation file.
         pred: COCO result list.
@@ -243,8 +246,8 @@ def _complete(
     lvis_style: bool = False,
 ) -> None:
     """Add classes, curves, and what is matched only when it is asked for: mistakes and other draws of the images."""
-    attach_details(evaluation, run.annotations, category_ids, groups, precision[..., 0])
     iou_type = evaluation.inputs['iou_type']
+    attach_details(evaluation, run.annotations, category_ids, groups, precision[..., 0], iou_type, lvis_style)
 
     def matches(area: str) -> Matches:
         arguments = run.annotations, run.table, category_ids, iou_type, max_detections, lvis_style

@@ -10,6 +10,7 @@ from fgdet.evaluation.class_scores import ordered
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional import calibration_error, detection_mistakes
 from fgdet.evaluation.functional.detection_matches import Matches
+from fgdet.evaluation.functional.ground_truth import GroundTruth
 from fgdet.evaluation.result_table import ResultTable
 from fgdet.utils.image_paths import name_of_image
 
@@ -23,6 +24,8 @@ def attach_details(
     category_ids: Sequence[int],
     groups: Mapping[str, np.ndarray],
     precision: np.ndarray,
+    iou_type: str = 'bbox',
+    lvis_style: bool = False,
 ) -> None:
     """Set ``evaluation.classes`` and ``evaluation.curves``; cheap.
 
@@ -32,16 +35,11 @@ def attach_details(
         category_ids: the K categories.
         groups: (K,) bool for each group of classes that has a curve; a class's group is the first one but ``'all'``.
         precision: (T, R, K) at 101 recalls, NaN without ground truth; the first overlap is 0.5.
+        iou_type: ``'bbox'`` or ``'segm'``.
+        lvis_style: whether LVIS's rules say which objects count.
     """
     names = {each['id']: str(each['name']) for each in annotations['categories']}
-    position = {number: index for index, number in enumerate(category_ids)}
-    image_ids = {each['id'] for each in annotations['images']}
-    objects = [
-        position[each['category_id']]
-        for each in annotations['annotations']
-        if each['category_id'] in position and each['image_id'] in image_ids and not each.get('iscrowd', 0)
-    ]
-    num_objects = np.bincount(np.array(objects, dtype=np.int64), minlength=len(category_ids))
+    num_objects = GroundTruth.from_annotations(annotations, category_ids, iou_type, lvis_style).num_objects()
     ap50, ap = precision[0].mean(axis=0), precision.mean(axis=(0, 1))  # (K,)
     rows: list[dict[str, Any]] = []
     for index, number in enumerate(category_ids):

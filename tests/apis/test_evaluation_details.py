@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from fgdet.apis.evaluation import evaluate_coco, evaluate_ov_coco
+from fgdet.apis.evaluation import evaluate_coco, evaluate_lvis, evaluate_ov_coco
 from fgdet.apis.evaluation_report import score_lines, write_page
 from tests.html_page import HtmlPage
+from tests.official_evaluators import random_scene
 
 
 def test_details__agree_with_the_scores(request):
@@ -33,6 +34,21 @@ def test_details__agree_with_the_scores(request):
     bins = evaluation.details['bins']
     right = sum(each['num_detections'] * each['accuracy'] for each in bins if each['num_detections'])
     assert right == pytest.approx(sum(row['num_objects'] - row['num_missed'] for row in rows))
+
+
+@pytest.mark.parametrize('lvis', [False, True])
+def test_details__count_the_objects_that_the_protocol_counts(tmp_path, lvis):
+    annotations, found = random_scene(2, lvis=lvis)
+    (tmp_path / 'ann.json').write_text(json.dumps(annotations))
+    (tmp_path / 'pred.json').write_text(json.dumps(found))
+    evaluation = (evaluate_lvis if lvis else evaluate_coco)(tmp_path / 'ann.json', tmp_path / 'pred.json')
+    counts = dict.fromkeys((each['id'] for each in annotations['categories']), 0)
+    for each in annotations['annotations']:  # LVIS has no crowds, and sees nothing without area
+        counts[each['category_id']] += not each['ignore'] and each['area'] > 0 if lvis else not each['iscrowd']
+    names = {each['name']: counts[each['id']] for each in annotations['categories']}
+    assert {row['name']: row['num_objects'] for row in evaluation.classes} == names
+    evaluation.add_details()
+    assert all(0 <= row['num_missed'] <= row['num_objects'] for row in evaluation.classes)
 
 
 @pytest.mark.parametrize(

@@ -73,30 +73,6 @@ def ov_coco_groups(vocabulary: Vocabulary) -> dict[str, np.ndarray]:
     }
 
 
-def class_average_precisions(
-    annotations: dict[str, Any],
-    predictions: ResultTable | Sequence[dict[str, Any]],
-    category_ids: Sequence[int],
-    iou_type: str = 'bbox',
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return each class's average precision, (K,) at an overlap of 0.5 and (K,) over 0.5 ... 0.95.
-
-    Args:
-        annotations: a COCO-form dict.
-        predictions: a table or a COCO result list.
-        category_ids: the K categories, in the order of the result.
-        iou_type: ``'bbox'`` or ``'segm'``.
-
-    Returns:
-        Fractions; 0 for a class that was never found, NaN for one without ground truth.
-
-    Raises:
-        UserError: a prediction is malformed or names an image or a category that the annotations do not have.
-    """
-    precision, _ = precision_and_recall(annotations, predictions, category_ids, iou_type, num_areas=1)
-    return precision[0, :, :, 0].mean(axis=0), precision[..., 0].mean(axis=(0, 1))
-
-
 def evaluate_coco(
     annotations: dict[str, Any],
     predictions: ResultTable | Sequence[dict[str, Any]],

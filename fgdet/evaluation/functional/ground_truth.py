@@ -114,6 +114,10 @@ class GroundTruth:
         classes[self.category_ids[classes] != table.category_ids] = -1
         return np.searchsorted(self.image_ids, table.image_ids), classes
 
+    def num_objects(self) -> np.ndarray:
+        """Return (K,) objects that count: no crowds, and none that is ignored."""
+        return np.bincount(self.classes[~self.crowds & (self.areas < _IGNORED_AREA)], minlength=len(self.category_ids))
+
     def judged(self) -> np.ndarray:
         """Return (I, K) bool: images that were looked through for a class, whether it is there or not."""
         judged = np.zeros((len(self.image_ids), len(self.category_ids)), dtype=bool)

@@ -6,18 +6,18 @@ import math
 
 import numpy as np
 import pytest
-from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from fgdet.evaluation.functional.coco_detection import (
     category_ids_of,
-    class_average_precisions,
     evaluate_coco,
     evaluate_ov_coco,
+    precision_and_recall,
 )
 from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
+from tests.official_evaluators import coco_tables
 
 CATEGORY_IDS = [3, 7, 8, 20, 21]
 
@@ -25,26 +25,6 @@ CATEGORY_IDS = [3, 7, 8, 20, 21]
 @pytest.fixture
 def data_dir(request):
     return request.config.rootpath / 'tests' / 'data' / 'ov_coco'
-
-
-def _pycocotools(annotations, predictions, category_ids, iou_type='bbox'):
-    """Per-class AP50 and AP of the reference implementation; NaN where it says -1."""
-    truth, found = COCO(), COCO()
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth.dataset = copy.deepcopy(annotations)
-        truth.createIndex()
-        if predictions:
-            found = truth.loadRes(copy.deepcopy(predictions))
-        else:
-            found.dataset = {**copy.deepcopy(annotations), 'annotations': []}
-            found.createIndex()
-        evaluation = COCOeval(truth, found, iou_type)
-        evaluation.params.catIds = category_ids
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision = evaluation.eval['precision'][:, :, :, 0, 2]
-    precision = np.where(precision < 0, np.nan, precision)
-    return precision[0].mean(axis=0), precision.mean(axis=(0, 1))
 
 
 def _scene(seed, num_images=12, num_objects=60, num_found=400, score_levels=6):
@@ -80,20 +60,6 @@ def _scene(seed, num_images=12, num_objects=60, num_found=400, score_levels=6):
     return {'images': images, 'categories': categories, 'annotations': objects}, found
 
 
-def _as_masks(entries, drop_boxes):
-    """Give every entry the run lengths of its box as its segmentation."""
-    entries = copy.deepcopy(entries)
-    for entry in entries:
-        x, y, width, height = (round(value) for value in entry['bbox'])
-        mask = np.zeros((100, 100), dtype=np.uint8, order='F')
-        mask[max(y, 0) : y + height, max(x, 0) : x + width] = 1
-        run_length = mask_utils.encode(mask)
-        entry['segmentation'] = {'size': [100, 100], 'counts': run_length['counts'].decode()}
-        if drop_boxes:
-            del entry['bbox']
-    return entries
-
-
 def test_evaluate_ov_coco__equals_the_reference_numbers(data_dir):
     annotations = json.loads((data_dir / 'annotations.json').read_text())
     predictions = json.loads((data_dir / 'predictions_bbox.json').read_text())
@@ -104,50 +70,35 @@ def test_evaluate_ov_coco__equals_the_reference_numbers(data_dir):
         assert scores[key] == pytest.approx(value, abs=1e-9), key
 
 
-@pytest.mark.parametrize('seed', range(6))
-def test_class_average_precisions__equal_pycocotools(seed):
-    annotations, predictions = _scene(seed)
-    expected = _pycocotools(annotations, predictions, CATEGORY_IDS)
-    found = class_average_precisions(annotations, predictions, CATEGORY_IDS)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-    assert np.isnan(found[0]).tolist() == [False, False, False, True, True]
-    assert found[0][2] == found[1][2] == 0  # objects, but nothing found
+def test_precision__equals_pycocotools_on_classes_without_objects_or_predictions():
+    annotations, predictions = _scene(0)
+    found, _ = precision_and_recall(annotations, predictions, CATEGORY_IDS)
+    np.testing.assert_allclose(found, coco_tables(annotations, predictions)[0], rtol=0, atol=1e-12)
+    assert np.isnan(found[0, 0, :, 0]).tolist() == [False, False, False, True, True]
+    assert not found[:, :, 2, 0].any()  # objects, but nothing found
 
 
-def test_class_average_precisions__equal_pycocotools_beyond_100_in_an_image():
+def test_precision__equals_pycocotools_beyond_100_in_an_image():
     annotations, predictions = _scene(0, num_images=3, num_objects=30, num_found=900, score_levels=50)
-    expected = _pycocotools(annotations, predictions, CATEGORY_IDS)
-    found = class_average_precisions(annotations, predictions, CATEGORY_IDS)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    found, _ = precision_and_recall(annotations, predictions, CATEGORY_IDS)
+    np.testing.assert_allclose(found, coco_tables(annotations, predictions)[0], rtol=0, atol=1e-12)
 
 
-def test_class_average_precisions__equal_pycocotools_on_masks():
-    annotations, predictions = _scene(1)
-    annotations['annotations'] = _as_masks(annotations['annotations'], drop_boxes=False)
-    predictions = _as_masks(predictions, drop_boxes=True)
-    expected = _pycocotools(annotations, predictions, CATEGORY_IDS, 'segm')
-    found = class_average_precisions(annotations, predictions, CATEGORY_IDS, 'segm')
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+def test_precision__no_predictions_at_all():
+    found, _ = precision_and_recall(_scene(2)[0], [], CATEGORY_IDS, num_areas=1)
+    np.testing.assert_array_equal(found[..., 0].mean(axis=(0, 1)), [0, 0, 0, np.nan, np.nan])
 
 
-def test_class_average_precisions__no_predictions_at_all():
-    annotations, _ = _scene(2)
-    expected = _pycocotools(annotations, [], CATEGORY_IDS)
-    found = class_average_precisions(annotations, [], CATEGORY_IDS)
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(found[0], [0, 0, 0, np.nan, np.nan])
-
-
-def test_class_average_precisions__follows_the_given_order_and_changes_nothing():
+def test_precision__follows_the_given_order_and_changes_nothing():
     annotations, predictions = _scene(3)
     before = copy.deepcopy((annotations, predictions))
-    forward = class_average_precisions(annotations, predictions, CATEGORY_IDS)
-    backward = class_average_precisions(annotations, predictions, CATEGORY_IDS[::-1])
-    np.testing.assert_array_equal(np.array(forward)[:, ::-1], backward)
+    forward, _ = precision_and_recall(annotations, predictions, CATEGORY_IDS)
+    backward, _ = precision_and_recall(annotations, predictions, CATEGORY_IDS[::-1])
+    np.testing.assert_array_equal(forward[:, :, ::-1], backward)
     assert (annotations, predictions) == before
 
 
-def test_class_average_precisions__hand_worked():
+def test_precision__hand_worked():
     # Two objects; hit (0.9), miss (0.8), hit (0.7): precision 1 up to recall 0.5 (51 of the 101 points), then 2/3.
     image = {'id': 1, 'height': 100, 'width': 100}
     boxes = [[0, 0, 10, 10], [50, 50, 10, 10]]
@@ -160,9 +111,8 @@ def test_class_average_precisions__hand_worked():
         {'image_id': 1, 'category_id': 1, 'bbox': box, 'score': score}
         for box, score in [(boxes[0], 0.9), ([80, 0, 10, 10], 0.8), (boxes[1], 0.7)]
     ]
-    ap50, ap = class_average_precisions(annotations, predictions, [1])
-    assert ap50[0] == pytest.approx((51 + 50 * 2 / 3) / 101)
-    assert ap[0] == pytest.approx(ap50[0])
+    found, _ = precision_and_recall(annotations, predictions, [1], num_areas=1)
+    np.testing.assert_allclose(found.mean(axis=1).ravel(), [(51 + 50 * 2 / 3) / 101] * 10)
 
 
 def test_evaluate_ov_coco__means_leave_out_classes_without_ground_truth():
@@ -170,7 +120,8 @@ def test_evaluate_ov_coco__means_leave_out_classes_without_ground_truth():
     names = [f'class {category_id}' for category_id in CATEGORY_IDS]
     vocabulary = Vocabulary(names, base=names[:2], novel=[names[2], names[3]])
     scores = evaluate_ov_coco(annotations, predictions, vocabulary)
-    ap50, ap = _pycocotools(annotations, predictions, CATEGORY_IDS)
+    precision = coco_tables(annotations, predictions)[0][..., 0]
+    ap50, ap = precision[0].mean(axis=0), precision.mean(axis=(0, 1))
     assert scores['base_ap50'] == pytest.approx(ap50[:2].mean())
     assert scores['novel_ap'] == pytest.approx(ap[2])
     assert scores['all_ap'] == pytest.approx(np.nanmean(ap))

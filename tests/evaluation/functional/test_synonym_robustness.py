@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fgdet.evaluation.functional.coco_detection import class_average_precisions
+from fgdet.evaluation.functional.coco_detection import precision_and_recall
 from fgdet.evaluation.functional.detection_matches import match_detections
 from fgdet.evaluation.functional.synonym_robustness import SynonymResampler
 
@@ -26,7 +26,8 @@ def test_resampler__is_the_difference_of_average_precisions():
     matches = [match_detections(annotations, each, [1, 2, 3, 4]) for each in (names, *synonyms)]
     groups = {'base': np.array([True, False, False, True]), 'all': np.ones(4, bool), 'none': np.arange(4) == 3}
     run = SynonymResampler(matches[0], matches[1:], groups)
-    ap50 = [class_average_precisions(annotations, each, [1, 2, 3, 4])[0] for each in (names, *synonyms)]
+    tables = [precision_and_recall(annotations, each, [1, 2, 3, 4])[0] for each in (names, *synonyms)]
+    ap50 = [precision[0, :, :, 0].mean(axis=0) for precision in tables]
     before, after = ap50[0], (ap50[1] + ap50[2]) / 2
     np.testing.assert_allclose(run.class_scores(np.ones(8)), [before, after], atol=1e-12)
     found = run.scores(np.ones(8))
