@@ -176,7 +176,8 @@ def _mistake_blocks(mistakes: Sequence[Mapping[str, Any]], crops: Mapping[int, n
         )
         table = [{'kind': kind, 'count': counts[kind], 'meaning': _KINDS[kind]} for kind in _KINDS if counts[kind]]
     else:
-        text, table = f'{len(mistakes)} of the most confident mistakes.', [{'kind': kind, 'count': n} for kind, n in counts.items()]
+        text = f'{len(mistakes)} of the most confident mistakes.'
+        table = [{'kind': kind, 'count': n} for kind, n in counts.items()]
     blocks: list[Block] = [text, Table(table)]
     if note:
         blocks.append(note)

@@ -144,6 +144,7 @@ def test_write_page__other_protocols(tmp_path):
     (tmp_path / 'a.png').write_bytes(cv2.imencode('.png', np.zeros((9, 9, 3), np.uint8))[1].tobytes())
     write_page(tmp_path / 'page.html', evaluation, tmp_path)
     page = HtmlPage((tmp_path / 'page.html').read_text(encoding='utf-8'))
-    assert {'The most confident mistakes.', 'wrong class: cat 0.75; it is dog', '0.50-1.00', '62.50'} <= set(page.texts)
+    assert {'1 of the most confident mistakes.', 'wrong class: cat 0.75; it is dog'} <= set(page.texts)
+    assert {'0.50-1.00', '62.50'} <= set(page.texts)
     assert {'25.00', '0.125'} <= set(page.texts)  # a limit of scores is no percentage
     assert sum(key == 'src' for key, _ in page.attributes) == 2
