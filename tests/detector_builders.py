@@ -11,16 +11,51 @@ import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.structures import InstanceData
 
 from fgdet.models.detectors.open_vocabulary_dino import OpenVocabularyDINO
 from fgdet.models.detectors.open_vocabulary_rcnn import OpenVocabularyRCNN
 from fgdet.models.detectors.open_vocabulary_single_stage import OpenVocabularySingleStage
 from fgdet.registry import MODELS
+from fgdet.utils.imports import import_quietly
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 NAMES, BASE, NOVEL = ['cat', 'red mug', 'dog', 'tree'], ['cat', 'tree'], ['red mug', 'dog']
+
+#: A small detector of one class that mmdet has; only for tests of runs.
+FCOS_CONFIG = """
+_base_ = [{runtime!r}]
+log_level = 'WARNING'
+convolutions = dict(num_classes=1, in_channels=8, feat_channels=8, stacked_convs=1, norm_cfg=None)
+model = dict(
+    type='FCOS',
+    data_preprocessor=dict(type='DetDataPreprocessor', pad_size_divisor=32),
+    backbone=dict(type='ResNet', depth=18, base_channels=8, out_indices=(3,)),
+    neck=dict(type='FPN', in_channels=[64], out_channels=8, num_outs=1),
+    bbox_head=dict(type='FCOSHead', strides=[32], regress_ranges=((-1, 1e8),), **convolutions),
+    test_cfg=dict(nms_pre=9, score_thr=0.0, nms=dict(type='nms', iou_threshold=0.5), max_per_img=9),
+)
+test_dataloader = dict(
+    batch_size=1,
+    dataset=dict(
+        type='CocoDataset',
+        ann_file={ann_file!r},
+        metainfo=dict(classes=('thing',)),
+        data_prefix=dict(img={images!r}),
+        test_mode=True,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(64, 64)),
+            dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+        ],
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+test_evaluator = {evaluator}
+test_cfg = dict()
+"""
 
 
 def detector_config(form: str = 'fvit_tiny') -> Config:
@@ -120,6 +155,17 @@ def write_detector(path: Path, seed: int = 0, **meta: Any) -> Path:
     stored = dict(cfg=detector_config().pretty_text, dataset_meta=dict(classes=NAMES)) | meta
     torch.save(dict(meta=stored, state_dict=tiny_detector(seed).state_dict()), path)
     return path
+
+
+def write_untrained_fcos(config: Path, checkpoint: Path, ann_file: str, images: str, evaluator: dict[str, Any]) -> None:
+    """Write the config of an FCOS for one class, ``thing``, on images of 64 x 64 pixels, and weights as they begin."""
+    runtime = str(CONFIGS / '_base_' / 'detection_runtime.py')
+    text = FCOS_CONFIG.format(runtime=runtime, ann_file=ann_file, images=images, evaluator=evaluator)
+    config.write_text(text, encoding='utf-8')
+    import_quietly('mmdet.models')
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detector = ROOT_MODELS.build(Config.fromfile(config).model)
+    torch.save({'state_dict': detector.state_dict()}, checkpoint)
 
 
 def batch(

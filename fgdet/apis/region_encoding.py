@@ -32,6 +32,8 @@ TEXT_BATCH = 256
 
 #: Called after each image with the number done and the number of all.
 Report = Callable[[int, int], None]
+#: Called with a part of the work, such as ``images`` or ``texts``, the share of it that is done, and a line.
+PartReport = Callable[[str, float, str], None]
 
 
 class RegionEncoder:

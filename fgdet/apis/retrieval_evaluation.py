@@ -11,7 +11,7 @@ import numpy as np
 
 from fgdet.apis.caption_embeddings import CaptionEmbeddings, encode_captions, read_caption_embeddings
 from fgdet.apis.embedding_files import write_embeddings
-from fgdet.apis.region_encoding import RegionEncoder
+from fgdet.apis.region_encoding import PartReport, RegionEncoder
 from fgdet.datasets.caption_files import read_captions
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional.retrieval import (
@@ -25,8 +25,6 @@ from fgdet.evaluation.functional.retrieval import (
 )
 from fgdet.utils.checks import UserError
 
-#: Called with a part of the work (``images``, ``texts``, ``ranks``), the share of it that is done, and a line.
-PartReport = Callable[[str, float, str], None]
 #: Files that cannot be read and are named, of all of them.
 _NUM_NAMED = 3
 _TITLES = dict(zip(DIRECTIONS, ('image to text', 'text to image'), strict=True))

@@ -3,7 +3,7 @@
 Axes: N images, K classes, P prompts of a class, D embedding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,13 @@ import numpy as np
 from fgdet.apis.class_folders import ClassFolders, read_class_folders
 from fgdet.apis.embedding import choose_length
 from fgdet.apis.read_ahead import windows
-from fgdet.apis.region_encoding import RegionEncoder
+from fgdet.apis.region_encoding import PartReport, RegionEncoder
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional.zero_shot import NUM_KEPT, BestClasses, ZeroShotScores, best_classes, wrong_ahead
 from fgdet.structures.prompt_templates import read_templates
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import read_json, write_json
 
-#: Called with a part of the work (``classes``, ``images``), the share of it that is done, and a line.
-PartReport = Callable[[str, float, str], None]
 #: Images whose features are compared with the classes at once, and classes whose prompts are encoded at once.
 _IMAGES_AT_ONCE, _CLASSES_AT_ONCE = 1024, 64
 _COLUMNS = {'top-1': 'top1', 'top-5': 'top5', 'mean per class': 'mean_per_class'}

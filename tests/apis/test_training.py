@@ -29,7 +29,7 @@ from fgdet.cli.test import command as evaluation_command
 from fgdet.cli.train import command as training_command
 from fgdet.engine.strategies import deepspeed
 from fgdet.utils.checks import UserError
-from fgdet.utils.imports import import_quietly
+from tests.detector_builders import write_untrained_fcos
 
 
 @MODELS.register_module()
@@ -272,53 +272,16 @@ def test_test__show_dir_needs_the_hook(config: str) -> None:
         training.test(config, checkpoint, show_dir='pictures')
 
 
-DETECTION_CONFIG = """
-_base_ = [{runtime!r}]
-log_level = 'WARNING'
-convolutions = dict(num_classes=1, in_channels=8, feat_channels=8, stacked_convs=1, norm_cfg=None)
-model = dict(
-    type='FCOS',
-    data_preprocessor=dict(type='DetDataPreprocessor', pad_size_divisor=32),
-    backbone=dict(type='ResNet', depth=18, base_channels=8, out_indices=(3,)),
-    neck=dict(type='FPN', in_channels=[64], out_channels=8, num_outs=1),
-    bbox_head=dict(type='FCOSHead', strides=[32], regress_ranges=((-1, 1e8),), **convolutions),
-    test_cfg=dict(nms_pre=9, score_thr=0.0, nms=dict(type='nms', iou_threshold=0.5), max_per_img=9),
-)
-test_dataloader = dict(
-    batch_size=1,
-    dataset=dict(
-        type='CocoDataset',
-        ann_file='annotations.json',
-        metainfo=dict(classes=('thing',)),
-        data_prefix=dict(img='.'),
-        test_mode=True,
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='Resize', scale=(64, 64)),
-            dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-        ],
-    ),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-)
-test_evaluator = dict(type='CocoMetric', ann_file='annotations.json', metric='bbox')
-test_cfg = dict()
-"""
-
-
 @pytest.mark.filterwarnings('ignore')  # mmdet's own
 def test_test__draws_and_writes_the_detections(config: str) -> None:
-    runtime = str(Path(__file__).parents[2] / 'configs/_base_/detection_runtime.py')
-    Path('detector.py').write_text(DETECTION_CONFIG.format(runtime=runtime), encoding='utf-8')
+    evaluator = dict(type='CocoMetric', ann_file='annotations.json', metric='bbox')
+    write_untrained_fcos(Path('detector.py'), Path('untrained.pth'), 'annotations.json', '.', evaluator)
     images = [{'id': i, 'file_name': f'{i}.png', 'height': 64, 'width': 64} for i in (1, 2)]
     box = {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [8, 8, 32, 32], 'area': 1024, 'iscrowd': 0}
     annotations = {'images': images, 'annotations': [box], 'categories': [{'id': 1, 'name': 'thing'}]}
     Path('annotations.json').write_text(json.dumps(annotations), encoding='utf-8')
     for image in images:
         cv2.imwrite(image['file_name'], np.zeros((64, 64, 3), np.uint8))
-    import_quietly('mmdet.models')
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        detector = MODELS.build(Config.fromfile('detector.py').model)
-    torch.save({'state_dict': detector.state_dict()}, 'untrained.pth')
 
     metrics = training.test('detector.py', 'untrained.pth', out='predictions.pkl', show_dir='pictures')
 
