@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from fgdet.cli.evaluation_output import output_options, show
+from fgdet.cli.evaluation_output import check_path, output_options, show
 
 
 @click.command()
@@ -31,7 +31,11 @@ from fgdet.cli.evaluation_output import output_options, show
 @click.option('--split', help='Base and novel classes: "ov-coco", or JSON with the lists "base" and "novel".')
 @click.option('--crowd', is_flag=True, help='Count boxes around crowds, as the official evaluation of FG-CLIP does.')
 @click.option('--limit', type=click.IntRange(1), metavar='N', help='Only the first N images.')
-@click.option('--save-pred', help='Write the five best classes of each box, a COCO result list that --pred takes.')
+@click.option(
+    '--save-pred',
+    callback=check_path,
+    help='Write the five best classes of each box, a COCO result list that --pred takes.',
+)
 @output_options
 def command(
     ann: str,
@@ -52,10 +56,7 @@ def command(
     """Name annotated boxes: top-1 and top-5, over all boxes and as the mean of the classes."""
     from fgdet.apis.box_classification import EncodingSettings, evaluate_box_classification
     from fgdet.cli.progress import PartsProgress
-    from fgdet.utils.files import check_output_file
 
-    if save_pred:
-        check_output_file(save_pred, '--save-pred')
     settings = EncodingSettings(mode, templates, image_size, batch_size, device)
     with PartsProgress({'images': 1.0}) as progress:
         evaluation = evaluate_box_classification(

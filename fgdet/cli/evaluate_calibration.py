@@ -5,8 +5,7 @@ from typing import Any
 
 import click
 
-from fgdet.cli.evaluation_output import output_options, show
-from fgdet.utils.files import check_output_file
+from fgdet.cli.evaluation_output import check_path, output_options, show
 
 
 @click.command()
@@ -25,15 +24,17 @@ from fgdet.utils.files import check_output_file
     show_default=True,
     help='A class with fewer objects takes the threshold of all.',
 )
-@click.option('--thresholds-out', help='Write names and thresholds to this .json file, for fgdet detect --vocab.')
+@click.option(
+    '--thresholds-out',
+    callback=check_path,
+    help='Write names and thresholds to this .json file, for fgdet detect --vocab.',
+)
 @output_options
 def command(thresholds_out: str | None, **options: Any) -> None:
     """Whether scores are probabilities of being right, and the thresholds of the best F1."""
     from fgdet.apis.calibration_evaluation import evaluate_calibration, write_thresholds
 
     asked = ('ann', 'pred', 'vocab', 'iou_type', 'bins', 'min_score', 'min_objects')
-    if thresholds_out:
-        check_output_file(thresholds_out, '--thresholds-out')
     evaluation = evaluate_calibration(**{name: options.pop(name) for name in asked})
     if thresholds_out:
         write_thresholds(thresholds_out, evaluation)

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from fgdet.cli.encoder_options import encoder_options
-from fgdet.cli.evaluation_output import output_options, show
+from fgdet.cli.evaluation_output import check_path, output_options, show
 
 
 @click.command()
@@ -21,7 +21,11 @@ from fgdet.cli.evaluation_output import output_options, show
     '--captions', type=click.IntRange(1), default=5, show_default=True, help='Of an image, the first ones count.'
 )
 @click.option('--split', default='test', show_default=True, help="Of Karpathy's JSON.")
-@click.option('--save-pred', help='Write the embeddings: with --pred they give the same scores without a model.')
+@click.option(
+    '--save-pred',
+    callback=check_path,
+    help='Write the embeddings: with --pred they give the same scores without a model.',
+)
 @output_options
 def command(
     pred: tuple[str, ...],
@@ -40,10 +44,7 @@ def command(
     """Images find their captions and captions their image: recall at 1, 5 and 10, long and short."""
     from fgdet.apis.retrieval_evaluation import evaluate_retrieval
     from fgdet.cli.progress import PartsProgress
-    from fgdet.utils.files import check_output_file
 
-    if save_pred:
-        check_output_file(save_pred, '--save-pred')
     with PartsProgress({'images': 5.0, 'texts': 5.0, 'ranks': 1.0}) as progress:
         evaluation = evaluate_retrieval(
             pred,

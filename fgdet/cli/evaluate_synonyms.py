@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from fgdet.cli.evaluation_output import output_options, show
+from fgdet.cli.evaluation_output import check_path, output_options, show
 
 
 @click.command()
@@ -23,7 +23,9 @@ from fgdet.cli.evaluation_output import output_options, show
 @click.option(
     '--variant', type=click.IntRange(1), metavar='N', help='Take the N-th synonyms alone; else the mean of all.'
 )
-@click.option('--save-pred', help='Write what was found: FILE.json, and FILE_synonyms_1.json ... beside it.')
+@click.option(
+    '--save-pred', callback=check_path, help='Write what was found: FILE.json, and FILE_synonyms_1.json ... beside it.'
+)
 @click.option('--device', default='auto', show_default=True, help="As of torch: 'cpu', 'cuda:1'.")
 @output_options
 def command(
@@ -43,10 +45,7 @@ def command(
     """AP50 under the names of classes and under their synonyms, and the drop."""
     from fgdet.apis.synonym_evaluation import evaluate_synonyms
     from fgdet.cli.progress import PartsProgress
-    from fgdet.utils.files import check_output_file
 
-    if save_pred:
-        check_output_file(save_pred, '--save-pred')
     with PartsProgress({'images': 1.0}) as progress:
         evaluation = evaluate_synonyms(
             ann,

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from fgdet.cli.encoder_options import encoder_options
-from fgdet.cli.evaluation_output import output_options, show
+from fgdet.cli.evaluation_output import check_path, output_options, show
 
 
 @click.command()
@@ -23,7 +23,9 @@ from fgdet.cli.evaluation_output import output_options, show
     show_default=True,
     help='Prompts around a name: openai (80), simple (7), none, or a file of them.',
 )
-@click.option('--save-pred', help='Write the five best classes of each image: --pred scores them again.')
+@click.option(
+    '--save-pred', callback=check_path, help='Write the five best classes of each image: --pred scores them again.'
+)
 @output_options
 def command(
     images: str,
@@ -40,10 +42,7 @@ def command(
     """Images of class folders, told apart by the classes' names: top-1, top-5, mean per class."""
     from fgdet.apis.zero_shot_evaluation import evaluate_zero_shot
     from fgdet.cli.progress import PartsProgress
-    from fgdet.utils.files import check_output_file
 
-    if save_pred:
-        check_output_file(save_pred, '--save-pred')
     with PartsProgress({'classes': 1.0, 'images': 5.0}) as progress:
         evaluation = evaluate_zero_shot(
             images, pred, checkpoint, classes, templates, image_size, batch_size, device, save_pred, progress.update
