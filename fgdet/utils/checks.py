@@ -15,11 +15,11 @@ def existing_file(path: str | Path, what: str) -> Path:
         what: how the error names it, for example ``'annotation file'``.
 
     Raises:
-        UserError: nothing is there, or it is a folder.
+        UserError: nothing is there, or it is a folder, a pipe or a device.
     """
     path = Path(path)
     if not path.is_file():
-        found = 'it is a folder' if path.is_dir() else 'no such file'
+        found = 'it is a folder' if path.is_dir() else 'a pipe or a device' if path.exists() else 'no such file'
         raise UserError(f'{what} {path}: {found}; give the path of an existing file')
     return path
 

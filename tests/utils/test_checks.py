@@ -12,7 +12,9 @@ def test_existing_file__gives_the_path(tmp_path: Path) -> None:
     assert existing_file(str(tmp_path / 'a.json'), 'annotations') == tmp_path / 'a.json'
 
 
-@pytest.mark.parametrize(('name', 'found'), [('none', 'no such file'), ('.', 'it is a folder')])
+@pytest.mark.parametrize(
+    ('name', 'found'), [('none', 'no such file'), ('.', 'it is a folder'), ('/dev/null', 'a pipe or a device')]
+)
 def test_existing_file__names_what_is_wrong(tmp_path: Path, name: str, found: str) -> None:
     with pytest.raises(UserError, match=f'^annotations .*: {found}; give the path of an existing file$'):
         existing_file(tmp_path / name, 'annotations')
