@@ -17,13 +17,13 @@ class InferenceSettings:
         nms: ``'class'``: a box suppresses worse ones of its own name. ``'agnostic'``: of any name.
         nms_iou: overlap of two boxes from which on the worse is suppressed, 0..1.
         max_per_image: detections of an image (with tiles: of a tile) at most.
-        score_thr: scores up to this are no candidates for suppression, 0..1.
         tile: side in pixels of the tiles for images larger than that; the side that the detector resizes to sees all
             pixels.
         tile_overlap: share of a tile that neighbours have in common, 0.05 to 0.9: what is smaller lies whole in one.
         scale: longer side in pixels that images are resized to, in the place of the config's test pipeline.
         compete: names given without a vocabulary of their own stand against the trained ones, see
             :mod:`fgdet.apis.competing_names`; without, a thing of none of the names goes to one of them.
+        score_thr: scores up to this are no candidates for suppression, 0..1.
 
     Raises:
         UserError: a value out of range.
@@ -33,11 +33,11 @@ class InferenceSettings:
     nms: str | None = None
     nms_iou: float | None = None
     max_per_image: int | None = None
-    score_thr: float | None = None
     tile: int | None = None
     tile_overlap: float = 0.25
     scale: int | None = None
     compete: bool = True
+    score_thr: float | None = None
 
     def __post_init__(self) -> None:
         if self.nms not in (None, 'class', 'agnostic'):
