@@ -6,12 +6,14 @@ are compared with the names of all classes in 80 prompts.
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fgdet.apis.region_encoding import RegionEncoder, Report
+from fgdet.apis.saved_predictions import with_saved
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional.box_classification import (
     Answers,
@@ -83,11 +85,12 @@ def evaluate_box_classification(
     if not len(given):
         raise UserError(f'annotation file {ann}: it has no box that counts')
     inputs: dict[str, Any] = dict(ann=str(ann), split=split and str(split), limit=limit, crowd=crowd)
+    save = None
     if checkpoint is not None and images is not None:
         inputs |= dict(checkpoint=str(checkpoint), images=str(images), **settings._asdict())
         table = classify_boxes(annotations, given, checkpoint, images, settings, report)
         if save_pred is not None:
-            save_results(save_pred, table, given)
+            save = partial(save_results, save_pred, table, given)
             inputs['save_pred'] = str(save_pred)
     elif pred is not None:
         inputs['pred'] = str(pred)
@@ -96,7 +99,7 @@ def evaluate_box_classification(
         answers = read_answers(annotations, given, table)
     except UserError as error:
         raise UserError(f'prediction file {pred}, annotation file {ann}: {error}') from error
-    return _evaluation(annotations, given, answers, groups, inputs)
+    return with_saved(_evaluation(annotations, given, answers, groups, inputs), save)
 
 
 def _check_sources(pred: Any, checkpoint: Any, images: Any, save_pred: Any) -> None:

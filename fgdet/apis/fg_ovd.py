@@ -1,6 +1,7 @@
 """Both scores of FG-OVD, of a checkpoint or of saved predictions."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from fgdet.apis.fg_ovd_detection import caption_scores, load_fg_ovd_detector, pr
 from fgdet.apis.fg_ovd_predictions import FGOVDPrediction, read_predictions, write_predictions
 from fgdet.apis.fg_ovd_ranks import predict_ranks, ranked_lines
 from fgdet.apis.region_encoding import RegionEncoder, Report
+from fgdet.apis.saved_predictions import with_saved
 from fgdet.datasets.fg_ovd import FGOVDSubset, find_images, read_fg_ovd
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional.coco_detection import mean_of_known
@@ -83,11 +85,11 @@ def evaluate_fg_ovd(
             detector = load_fg_ovd_detector(checkpoint, device)
             predictions = predict_detections(subsets, detector, files, negatives, report)
         inputs |= dict(checkpoint=str(checkpoint), mode=mode)
+    save = None if save_pred is None else partial(write_predictions, save_pred, predictions)
     if save_pred is not None:
-        write_predictions(save_pred, predictions)
         inputs['save_pred'] = str(save_pred)
     score = _rank_evaluation if protocol == 'rank' else _detection_evaluation
-    return score(subsets, predictions, inputs, where)
+    return with_saved(score(subsets, predictions, inputs, where), save)
 
 
 def _check(

@@ -12,6 +12,7 @@ import numpy as np
 from fgdet.apis.caption_embeddings import CaptionEmbeddings, encode_captions, read_caption_embeddings
 from fgdet.apis.embedding_files import write_embeddings
 from fgdet.apis.region_encoding import PartReport, RegionEncoder
+from fgdet.apis.saved_predictions import with_saved
 from fgdet.datasets.caption_files import read_captions
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional.retrieval import (
@@ -83,8 +84,8 @@ def evaluate_retrieval(
     if captioned:
         left_out = dict(num_left_out=captioned.num_left_out, num_bare=captioned.num_bare, captions=captions)
         embeddings.settings |= {name: str(value) for name, value in left_out.items()}
+    save = partial(write_embeddings, save_pred, embeddings.to_file()) if save_pred else None
     if save_pred:
-        write_embeddings(save_pred, embeddings.to_file())
         pred, checkpoint, images, image_size = [save_pred], None, None, None
     evaluation = score_retrieval(embeddings, lambda share: report('ranks', share, ''))
     evaluation.protocol = '; '.join([evaluation.protocol, *notes])
@@ -92,7 +93,7 @@ def evaluate_retrieval(
     evaluation.inputs = {name: path and str(path) for name, path in files.items()}
     evaluation.inputs |= dict(pred=[str(path) for path in pred], long=long, captions=captions, split=split)
     evaluation.inputs |= dict(image_size=image_size, batch_size=batch_size, device=device)
-    return evaluation
+    return with_saved(evaluation, save)
 
 
 def score_retrieval(embeddings: CaptionEmbeddings, report: Callable[[float], None] | None = None) -> Evaluation:

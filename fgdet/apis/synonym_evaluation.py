@@ -1,12 +1,14 @@
 """Synonym robustness: the AP50 that a detector loses when its classes are named in other words."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fgdet.apis.region_encoding import Report
+from fgdet.apis.saved_predictions import with_saved
 from fgdet.apis.synonym_detection import detect_under_words, synonym_variants
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional.coco_detection import category_ids_of
@@ -66,6 +68,7 @@ def evaluate_synonyms(
     annotations = load_annotations(ann, masks=iou_type == 'segm')
     vocabulary = _categories(ann, is_lvis(annotations)) if vocab is None else Vocabulary.build(vocab)
     inputs: dict[str, Any] = dict(ann=str(ann), vocab=vocab and str(vocab), iou_type=iou_type)
+    save = None
     if checkpoint is not None and images is not None:
         variants = synonym_variants(vocabulary, variant)
         found = detect_under_words(annotations, images, checkpoint, config, vocabulary, variants, device, report)
@@ -73,8 +76,7 @@ def evaluate_synonyms(
         places = ['the names', *(f'synonyms {number}' for number in range(1, len(found)))]
         if save_pred is not None:
             places = [str(path) for path in saved_files(save_pred, len(variants))]
-            for path, table in zip(places, found, strict=True):
-                write_result_list(path, table)
+            save = partial(_write_all, places, found)
             inputs |= dict(save_pred=places[0], save_pred_synonyms=places[1:])
     else:
         places = [str(pred), *map(str, pred_synonyms)]
@@ -85,7 +87,12 @@ def evaluate_synonyms(
         _match(annotations, table, vocabulary, iou_type, f'prediction file {place}, annotation file {ann}')
         for table, place in zip(found, places, strict=True)
     ]
-    return _evaluation(annotations, vocabulary, matches, inputs, variants)
+    return with_saved(_evaluation(annotations, vocabulary, matches, inputs, variants), save)
+
+
+def _write_all(places: Sequence[str], tables: Sequence[ResultTable]) -> None:
+    for path, table in zip(places, tables, strict=True):
+        write_result_list(path, table)
 
 
 def saved_files(path: str | Path, number: int) -> list[Path]:

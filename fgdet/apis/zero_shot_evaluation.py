@@ -4,6 +4,7 @@ Axes: N images, K classes, P prompts of a class, D embedding.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from fgdet.apis.class_folders import ClassFolders, read_class_folders
 from fgdet.apis.embedding import choose_length
 from fgdet.apis.read_ahead import windows
 from fgdet.apis.region_encoding import PartReport, RegionEncoder
+from fgdet.apis.saved_predictions import with_saved
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.evaluation.functional.zero_shot import NUM_KEPT, BestClasses, ZeroShotScores, best_classes, wrong_ahead
 from fgdet.structures.prompt_templates import read_templates
@@ -64,7 +66,7 @@ def evaluate_zero_shot(
     data = read_class_folders(images, classes)
     inputs: dict[str, Any] = dict(images=str(images), classes=classes and str(classes), templates=templates)
     inputs |= dict(pred=pred and str(pred), checkpoint=checkpoint and str(checkpoint), image_size=image_size)
-    notes = []
+    notes, save = [], None
     if pred:
         best, errors = read_predictions(pred, data)
     else:
@@ -79,9 +81,10 @@ def evaluate_zero_shot(
             [f'{num_cut} prompts of more than {encoder.preprocessing.context_length} tokens cut'] if num_cut else []
         )
         if save_pred:
-            write_json(save_pred, _entries(data, best, errors), indent=None)
+            save = partial(write_json, save_pred, _entries(data, best, errors), indent=None)
             inputs |= dict(pred=str(save_pred), checkpoint=None, image_size=None)
-    return _evaluation(data, best, errors, notes, inputs | dict(batch_size=batch_size, device=device))
+    inputs |= dict(batch_size=batch_size, device=device)
+    return with_saved(_evaluation(data, best, errors, notes, inputs), save)
 
 
 def encode_classes(

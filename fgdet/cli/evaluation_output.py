@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import click
@@ -37,7 +38,7 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         SEED,
         click.option('--worst-classes', type=click.IntRange(1), metavar='N', help='List the N classes scored lowest.'),
     ]
-    function = keeps_files(function)
+    function = keeps_files(_shows_what_is_scored(function))
     for option in reversed(options):
         function = option(function)
     return function
@@ -55,15 +56,8 @@ def show(
 ) -> None:
     """Print the table of a :class:`~fgdet.evaluation.evaluation.Evaluation`, and write what was asked for.
 
-    Args:
-        evaluation: of an api.
-        json_file: the scores, as fractions.
-        html_file: the page.
-        ci: whether intervals are added.
-        resamples: draws behind the intervals.
-        seed: of the draws.
-        worst_classes: so many classes are listed.
-        images: folder of the images, for crops on the page; None: ``evaluation.inputs['images']`` if there is one.
+    The options are those of :func:`output_options`. ``images`` is the folder of the images, for crops on the page;
+    None: ``evaluation.inputs['images']`` if there is one.
     """
     from fgdet.apis import evaluation_report
     from fgdet.cli.progress import PartsProgress
@@ -87,3 +81,19 @@ def show(
         write_json(json_file, evaluation.to_json())
     if html_file:
         evaluation_report.write_page(html_file, evaluation, images or evaluation.inputs.get('images'))
+
+
+def _shows_what_is_scored(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command print the scores of a model whose predictions cannot be saved."""
+
+    @wraps(function)
+    def shown(**options: Any) -> Any:
+        from fgdet.apis.saved_predictions import UnsavedPredictionsError
+
+        try:
+            return function(**options)
+        except UnsavedPredictionsError as error:
+            show(error.evaluation)
+            raise
+
+    return shown

@@ -1,6 +1,7 @@
 """Box classification from files: against the official evaluation written out, and its predictions scored again."""
 
 import json
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,18 @@ def test_command__scores_a_checkpoint_and_a_file(files: Path, tmp_path: Path) ->
     assert (first.exit_code, second.exit_code) == (0, 0), (first.output, second.output)
     scores = [json.loads((tmp_path / name).read_text()) for name in ('a.json', 'b.json')]
     assert scores[0]['top5'] == scores[1]['top5'] and '16 given boxes of 3 images' in first.output
+
+
+def test_command__a_full_disk_does_not_take_the_scores(files: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    def full(path: str, *_: Any) -> None:
+        raise OSError(ENOSPC, 'No space left on device', path)
+
+    monkeypatch.setattr('fgdet.apis.box_classification.save_results', full)
+    saved = str(tmp_path / 'p.json')
+    model = ['--checkpoint', str(files / 'clip'), '--images', str(files / 'images'), '--templates', 'none']
+    result = CliRunner().invoke(command, ['--ann', str(files / 'ann.json'), *model, '--save-pred', saved])
+    assert isinstance(result.exception, OSError) and result.exception.filename == saved
+    assert '16 given boxes of 3 images' in result.output
 
 
 def test_evaluate__errors_name_what_to_mend(files: Path, tmp_path: Path) -> None:
