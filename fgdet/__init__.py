@@ -4,6 +4,7 @@ Importing the package loads no torch. The public names resolve on first use, and
 from torchvision where the installed mmcv has none (see :mod:`fgdet.compat.mmcv_ops`).
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ _PUBLIC = {
 }
 
 mmcv_ops.install_finder()
+# At every start mmdet speaks of a package that only its FasterCocoMetric needs.
+warnings.filterwarnings('ignore', 'faster_coco_eval is not installed', UserWarning)
 
 
 def __getattr__(name: str) -> Any:
