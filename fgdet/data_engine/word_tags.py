@@ -1,0 +1,178 @@
+"""Words of a caption and their tags: the built-in tagger, by tables, suffixes and neighbours."""
+
+import re
+from typing import NamedTuple
+
+from fgdet.data_engine.word_tables import is_plural, table, word_class
+
+_MARK = '\u0300-\u036f'
+_LETTER = rf'[^\W_][{_MARK}]*'
+_TOKEN = re.compile(
+    rf"(?P<word>(?:{_LETTER})+(?:(?:[-\u2010\u2011]|['\u2019](?!s\b))(?:{_LETTER})+)*)"
+    rf"|(?P<own>['\u2019]s\b|(?<=s)['\u2019](?=\s))|(?P<quote>[\"\u201c\u201d\u00ab\u00bb])|(?P<comma>,)|(?P<rest>[^\s_])"
+)
+_BREAKS = re.compile(r'[.!?;:()\[\]{}/|*#\u2014\u2013-]')
+# `black and white cat`, `red, white and blue flag`: what stands between an adjective and its noun.
+_LISTED = re.compile('(?:,?C?R*[Axcgd])+[Nxcnp]')
+_BE_OR_HAVE = frozenset(['is', 'are', 'was', 'were', 'be', 'been', 'being', 'am', 'has', 'have', 'had', 'having'])
+
+
+class Word(NamedTuple):
+    """A word of a caption.
+
+    Args:
+        start: its first character.
+        end: the character after its last.
+        lower: in small letters, with plain apostrophes and hyphens; a sign is itself.
+        tag: ``D O P C B R M A N`` as in :func:`~fgdet.data_engine.word_tables.word_class`, ``V`` verb, ``G``
+            participle, ``'`` possessive, ``,`` and ``.`` signs, ``K`` quoted writing.
+    """
+
+    start: int
+    end: int
+    lower: str
+    tag: str
+
+
+def split_words(caption: str) -> list[Word]:
+    """Return the words and signs of a caption; the tag is empty for a word, else final.
+
+    What is quoted after words such as ``reads`` stands in the picture as writing: it is one word, tagged ``K``. Other
+    quotation marks are left out.
+    """
+    words: list[Word] = []
+    opaque_until = -1
+    for match in _TOKEN.finditer(caption):
+        start, end, kind = match.start(), match.end(), match.lastgroup
+        if start < opaque_until:
+            continue
+        if kind == 'word':
+            words.append(Word(start, end, _plain(match.group()), ''))
+        elif kind == 'own':
+            words.append(Word(start, end, "'s", "'"))
+        elif kind == 'comma':
+            words.append(Word(start, end, ',', ','))
+        elif kind == 'quote':
+            last = next((word.lower for word in reversed(words) if word.tag != ','), '')
+            closing = re.compile('["\u201d\u00bb]').search(caption, end)
+            if last in table('quoting') and closing:
+                opaque_until = closing.end()
+                words.append(Word(start, opaque_until, '"', 'K'))
+        elif _BREAKS.match(match.group()):
+            words.append(Word(start, end, '.', '.'))
+    return words
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace('\u2019', "'").replace('\u2010', '-').replace('\u2011', '-')
+
+
+def tag_words(caption: str) -> list[Word]:
+    """Return the words of a caption with the tags of the built-in tagger."""
+    words = split_words(caption)
+    classes = [word.tag or word_class(word.lower) for word in words]
+    _proper_names(caption, words, classes)
+    shape = ''.join(classes)
+    tags: list[str] = []
+    for place, (word, found) in enumerate(zip(words, classes, strict=True)):
+        before = tags[-1] if tags else '.'
+        after = classes[place + 1] if place + 1 < len(words) else '.'
+        if found in 'xcgd' and _LISTED.match(shape, place + 1):
+            after = 'A'
+        if found in 'NABCPMK,.':
+            tag = found
+        elif found in 'xc':
+            tag = _adjective_or_noun(found, before, after)
+        elif found in 'gd':
+            tag = _participle(before, after)
+        elif found in 'vnsp':
+            tag = _verb_or_noun(found, place, words, tags, after)
+        else:
+            tag = found
+        tags.append(_exception(word.lower, tag, before, after))
+    return [word._replace(tag=tag) for word, tag in zip(words, tags, strict=True)]
+
+
+def _proper_names(caption: str, words: list[Word], classes: list[str]) -> None:
+    """Make nouns of words with a capital beside another one within a sentence, unless capitals are everywhere."""
+    capital = [caption[word.start].isupper() for word in words]
+    named = [is_upper for is_upper, found in zip(capital, classes, strict=True) if found not in "DPCBO.,K'"]
+    if sum(named) * 5 > len(named) * 4:
+        return
+    for place in range(1, len(words)):
+        inside = capital[place] and classes[place - 1] not in '.K' and classes[place] not in 'DPCO'
+        if inside and (capital[place - 1] or (place + 1 < len(words) and capital[place + 1])):
+            classes[place] = 'N'
+
+
+def _adjective_or_noun(found: str, before: str, after: str) -> str:
+    if before == 'N' and found == 'x':
+        return 'N'
+    if after in 'NxcAnpgd' and not (after in 'gd' and before in 'PVG'):
+        return 'A'
+    return 'N' if found == 'x' or before in "DMA'" else 'A'
+
+
+def _participle(before: str, after: str) -> str:
+    if before in 'NOB':
+        return 'G'
+    if after in 'NxcAnp':
+        return 'A'
+    return 'N' if before in "D'" and after not in 'gd,C' else 'A' if before in "DAM'" else 'G'
+
+
+def _verb_or_noun(found: str, place: int, words: list[Word], tags: list[str], after: str) -> str:
+    before = tags[-1] if tags else '.'
+    often_noun = found in 'np'
+    if before in "DAM'":
+        return 'N'
+    if before == 'P':
+        is_verb = words[place - 1].lower == 'to' and (found == 'v' or (found == 'n' and after in 'DM'))
+        return 'V' if is_verb else 'N'
+    if before == 'N':
+        return _after_noun(found, place, words, tags, after)
+    if before == 'B':
+        return 'N' if often_noun and words[place - 1].lower in _BE_OR_HAVE else 'V'
+    if before in 'C,':
+        return 'V' if not often_noun or after == 'D' else 'N'
+    if before in 'VG.K':
+        return 'N' if often_noun or (before == '.' and found == 'v') else 'V'
+    return 'V'
+
+
+def _after_noun(found: str, place: int, words: list[Word], tags: list[str], after: str) -> str:
+    """A verb agrees with the noun before it, which is its subject; else it is part of a compound."""
+    first = place - 1
+    while first > 0 and tags[first - 1] in "DAMN'":
+        first -= 1
+    is_many = is_plural(words[place - 1].lower)
+    if found in 'vs':
+        return 'V'
+    if found == 'n':
+        is_joined = first > 1 and tags[first - 1] == 'C' and tags[first - 2] == 'N'
+        return 'V' if is_many or is_joined else 'N'
+    if is_many:
+        return 'V' if after == 'D' else 'N'
+    return 'V' if words[first].lower in ('a', 'an', 'one') or after in 'DPROM' else 'N'
+
+
+def _exception(word: str, tag: str, before: str, after: str) -> str:
+    """Words that are a class of their own."""
+    is_nominal = after in 'NxcAnpgd'
+    if word == 'that' and (before == 'N' or not is_nominal):
+        return 'O'
+    if word == 'one':
+        return 'M' if is_nominal else 'O'
+    if word in ('can', 'saw', 'set', 'felt') and before in "DAMN'" and not (word == 'can' and before == 'N'):
+        return 'A' if word == 'felt' and is_nominal else 'N'
+    if word in ('pair', 'couple', 'dozen', 'dozens', 'hundreds', 'thousands'):
+        return 'M' if is_nominal else 'N'
+    if word == 'made' and before == 'N':
+        return 'G'
+    if word == 'nearby' and is_nominal:
+        return 'A'
+    if word in ('near', 'far', 'inside', 'outside', 'opposite', 'overhead', 'past') and before == 'D' and is_nominal:
+        return 'A'
+    if word == "'s" and before in 'OR':
+        return 'B'
+    return tag
