@@ -1,21 +1,17 @@
 """Records and images into WebDataset shards: the same bytes each time, whole ones only, on from where it stopped."""
 
 import json
-import os
-import tarfile
 from collections import Counter
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fgdet.apis.data_samples import PART, Samples, look_at_image
 from fgdet.apis.data_verify import ERRORS, NUM_EXAMPLES, Findings, verify_sample
+from fgdet.datasets.shard_writing import SHARD_ENDINGS, whole_shard
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import read_json, write_json
 
-#: What a shard holds, by the name that Pillow has for the format.
-_ENDINGS = {'JPEG': 'jpg', 'MPO': 'jpg', 'PNG': 'png', 'WEBP': 'webp'}
 #: The name of the file that says what the shards hold.
 MANIFEST = 'pack.json'
 
@@ -120,31 +116,18 @@ def _finished_shards(out: Path, manifest: dict[str, Any]) -> list[dict[str, Any]
 
 def _write_shard(path: Path, samples: Samples, first: int, plan: PackPlan) -> dict[str, Any]:
     """Write the next shard in one step; nothing, where no record is left that can be used."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.tmp')
     left_out = Findings()
     count, size, position = 0, 0, first
-    try:
-        with open(temporary, 'wb') as file, tarfile.open(fileobj=file, mode='w', format=tarfile.USTAR_FORMAT) as tar:
-            while position < len(samples.records) and count < plan.most_samples:
-                members = _members(samples, position, plan.decode, left_out)
-                added = sum(map(len, members.values()))
-                if count and size + added > plan.most_bytes:
-                    break
-                for ending, data in members.items():
-                    info = tarfile.TarInfo(f'{position:09d}.{ending}')  # of no time and no owner: the same bytes again
-                    info.size = len(data)
-                    tar.addfile(info, BytesIO(data))
-                count, size, position = count + bool(members), size + added, position + 1
-        file_bytes = temporary.stat().st_size if count else 0
-        if count:
-            os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_shard(path) as tar:
+        while position < len(samples.records) and count < plan.most_samples:
+            members = _members(samples, position, plan.decode, left_out)
+            added = sum(map(len, members.values()))
+            if count and size + added > plan.most_bytes:
+                break
+            tar.add(f'{position:09d}', members)
+            count, size, position = count + bool(members), size + added, position + 1
     shard = dict(name=path.name if count else None, first=first, end=position, samples=count, bytes=size)
-    return shard | dict(file_bytes=file_bytes, skipped=dict(left_out.counts), examples=left_out.examples)
+    return shard | dict(file_bytes=tar.file_bytes, skipped=dict(left_out.counts), examples=left_out.examples)
 
 
 def _members(samples: Samples, position: int, decode: bool, left_out: Findings) -> dict[str, bytes]:
@@ -157,8 +140,8 @@ def _members(samples: Samples, position: int, decode: bool, left_out: Findings) 
         assert isinstance(sample.image, Path)
         image = sample.image.read_bytes()
         facts = look_at_image(image, sample.source, decode=False)
-        if facts.format in _ENDINGS:
-            return {_ENDINGS[facts.format]: image, 'json': json.dumps(sample.content).encode()}
+        if facts.format in SHARD_ENDINGS:
+            return {SHARD_ENDINGS[facts.format]: image, 'json': json.dumps(sample.content).encode()}
         reason = 'image-format'
         found.add(reason, sample.source, f'a shard cannot hold {facts.format}')
     left_out.merge(Findings(counts=Counter({reason: 1}), examples={reason: found.examples[reason]}))

@@ -36,11 +36,7 @@ def records_from_coco(
     Raises:
         UserError: the file is missing, is no JSON, lacks images, annotations or categories, or an entry of them is bad.
     """
-    content = read_json(ann_file, 'annotation file')
-    for field in ('images', 'annotations', 'categories'):
-        if not isinstance(content, dict) or not isinstance(content.get(field), list):
-            raise UserError(f'annotation file {ann_file}: it has no list "{field}"; give a COCO instances file')
-    _check_entries(content, f'annotation file {ann_file}')
+    content = read_coco(ann_file)
     categories = {c['id']: c for c in content['categories']}
     boxes: dict[int, list[dict[str, Any]]] = {}
     for annotation in content['annotations']:
@@ -53,6 +49,20 @@ def records_from_coco(
         if found:
             records.append(_record(image, found, categories, num_negatives, rng))
     return records
+
+
+def read_coco(ann_file: str | Path) -> dict[str, Any]:
+    """Return the content of a COCO-form annotation file with checked images, annotations and categories.
+
+    Raises:
+        UserError: the file is missing, is no JSON, lacks images, annotations or categories, or an entry of them is bad.
+    """
+    content = read_json(ann_file, 'annotation file')
+    for field in ('images', 'annotations', 'categories'):
+        if not isinstance(content, dict) or not isinstance(content.get(field), list):
+            raise UserError(f'annotation file {ann_file}: it has no list "{field}"; give a COCO instances file')
+    _check_entries(content, f'annotation file {ann_file}')
+    return content
 
 
 def _check_entries(content: dict[str, list[Any]], where: str) -> None:
