@@ -6,9 +6,11 @@ import hashlib
 import itertools
 import json
 import os
+import resource
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,6 +89,9 @@ def fetch(
         raise UserError(f'prefix {plan.prefix!r}: expected the beginning of a file name')
     if plan.key not in KEYS:
         raise UserError(f'key {plan.key!r}: expected {" or ".join(KEYS)}')
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if 2 * settings.concurrency + 100 > allowed != resource.RLIM_INFINITY:
+        raise UserError(f'concurrency {settings.concurrency}: {allowed} files may be open; allow more by ulimit -n')
     files = link_files(links)
     with _only_one(out), warnings.catch_warnings():
         warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # our own bound is the one that counts
@@ -127,6 +132,8 @@ class _Run:
         links = itertools.islice(links, self._done, self.total)
         first = self._done
         tasks: deque[asyncio.Task[None]] = deque()
+        # A look-up of a name takes a thread.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max(32, self.settings.concurrency)))
         self._ahead = asyncio.Semaphore(self.settings.concurrency * _AHEAD)
         async with ImageDownloader(self.settings, is_allowed) as self._downloader:
             try:
@@ -178,6 +185,8 @@ class _Run:
             outcome = Outcome(facts, found.data)
         except DeadLink as dead:
             outcome = _dead(dead.reason, dead.detail)
+        except Exception as error:  # what no server has sent yet must not stop a run of millions, now and at each start
+            outcome = _dead('unexpected', type(error).__name__)
         finally:
             self._ahead.release()
         self._keep(spool, index, outcome)
@@ -273,6 +282,9 @@ def _finished_shards(out: Path, made_of: dict[str, Any]) -> list[dict[str, Any]]
         if path is not None and not (path.is_file() and path.stat().st_size == shard['file_bytes']):
             break
         whole.append(shard)
+    for shard in found['shards'][len(whole) :]:  # made anew, and there may be fewer of them
+        if shard['name']:
+            (out / shard['name']).unlink(missing_ok=True)
     return whole
 
 

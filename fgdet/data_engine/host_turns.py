@@ -47,14 +47,15 @@ class HostTurns:
         """Wait for a turn and hold it for the block.
 
         Raises:
-            DeadLink: ``host-down``: the last :data:`MOST_FAILURES` connections to this host failed.
+            DeadLink: ``host-down``: the last :data:`MOST_FAILURES` connections to this host failed, or it asked for a
+                longer wait than it gets.
         """
         host = self._host(name)
         host.users += 1
         try:
             async with host.slots:
                 if host.failures >= MOST_FAILURES:
-                    raise DeadLink('host-down', f'host {name}: {host.failures} connections in a row failed')
+                    raise DeadLink('host-down', f'host {name}: it takes no more requests')
                 now = asyncio.get_running_loop().time
                 while (seconds := host.next_start - now()) > 0:
                     await asyncio.sleep(seconds)

@@ -13,6 +13,8 @@ import ssl
 import time
 import zlib
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 from types import TracebackType
 from typing import NamedTuple
@@ -23,7 +25,7 @@ from PIL import Image
 
 from fgdet.data_engine.download_guard import DeadLink, Policy, check_link, is_public
 from fgdet.data_engine.guarded_network import GuardedNetwork, Resolver
-from fgdet.data_engine.host_turns import Host, HostTurns
+from fgdet.data_engine.host_turns import MOST_FAILURES, Host, HostTurns
 from fgdet.datasets.transforms.image import MOST_PIXELS
 from fgdet.version import __version__
 
@@ -51,7 +53,7 @@ class DownloadSettings(NamedTuple):
         decode: read each image to its end (a JPEG at an eighth of its size), to leave out those that were cut.
         retries: further tries after 429, 5xx, and connections that fail or break off.
         first_wait_s: before the first of these; it doubles each time.
-        most_wait_s: a server that asks for a longer wait is not asked again.
+        most_wait_s: a host that asks for a longer wait is not asked again, not for its other links either.
         user_agent: what servers are told; None: fgdet and its version. A contact in it is good manners.
     """
 
@@ -103,7 +105,8 @@ class ImageDownloader:
             network_backend=GuardedNetwork(is_allowed, resolve),
         )
         self._slots = asyncio.Semaphore(self.settings.concurrency)
-        self._decoders = asyncio.Semaphore(2)  # images that are decoded at once: a quarter of a gigabyte each, at most
+        # Apart from the threads that look names up, which may hang; an image takes a quarter of a gigabyte at most.
+        self._decoders = ThreadPoolExecutor(2)
         self._turns = HostTurns(self.settings.per_host, self.settings.delay)
 
     async def __aenter__(self) -> 'ImageDownloader':
@@ -113,6 +116,7 @@ class ImageDownloader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._pool.aclose()
+        self._decoders.shutdown(cancel_futures=True)
 
     async def get(self, link: str) -> Downloaded:
         """Return the image of a link.
@@ -123,9 +127,7 @@ class ImageDownloader:
         tries = 0
         while True:
             try:
-                data = await self._follow(check_link(link))
-                async with self._decoders:
-                    return await asyncio.to_thread(look_at, data, self.settings.most_pixels, self.settings.decode)
+                return await self._follow(check_link(link))
             except DeadLink as dead:
                 if not dead.again or tries >= self.settings.retries or dead.wait > self.settings.most_wait_s:
                     raise
@@ -133,16 +135,17 @@ class ImageDownloader:
             tries += 1
             await asyncio.sleep(wait)
 
-    async def _follow(self, url: httpx2.URL) -> bytes:
-        """The bytes behind a link and its redirects; each host on the way is given its turn."""
+    async def _follow(self, url: httpx2.URL) -> Downloaded:
+        """The image behind a link and its redirects; each host on the way is given its turn."""
         left, now = self.settings.total_s, asyncio.get_running_loop().time
         for _ in range(MOST_REDIRECTS + 1):
             async with self._turns.turn(url.host) as host, self._slots:
                 start = now()
                 found = await self._request(url, host, left)
                 left -= now() - start
-            if isinstance(found, bytes):
-                return found
+                if isinstance(found, bytes):  # looked at in its slot, so that images do not pile up before the decoders
+                    look = partial(look_at, found, self.settings.most_pixels, self.settings.decode)
+                    return await asyncio.get_running_loop().run_in_executor(self._decoders, look)
             url = found
         raise DeadLink('redirects', f'more than {MOST_REDIRECTS} redirects')
 
@@ -162,13 +165,15 @@ class ImageDownloader:
             raise DeadLink('timeout', f'host {url.host}: not done in {self.settings.total_s:g} s') from error
         except httpcore2.LocalProtocolError as error:
             raise DeadLink('bad-url', 'it cannot be sent in a request') from error
-        except (httpcore2.ProtocolError, httpcore2.NetworkError, httpcore2.TimeoutException) as error:
-            host.failures = 0
+        except (httpcore2.ProtocolError, httpcore2.NetworkError, httpcore2.TimeoutException, OSError) as error:
+            host.failures = 0  # an OSError is one of TLS, of which the library lets some through
             raise DeadLink('cut', f'host {url.host}: the answer broke off or is no HTTP', again=True) from error
         except DeadLink as dead:
             host.failures = host.failures + 1 if dead.reason == 'no-such-name' else 0
-            if dead.wait:
-                host.pause(min(dead.wait, self.settings.most_wait_s))
+            if dead.wait > self.settings.most_wait_s:
+                host.failures = MOST_FAILURES  # its other links are not asked for either
+            elif dead.wait:
+                host.pause(dead.wait)
             raise
         host.failures = 0
         return found

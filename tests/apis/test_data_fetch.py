@@ -19,7 +19,7 @@ from fgdet.apis.data_verify import verify
 from fgdet.utils.checks import UserError
 from tests.data_engine.hostile_server import HostileServer, picture, serving
 
-QUICK = DownloadSettings(read_s=0.3, total_s=0.6, retries=0)
+QUICK = DownloadSettings(read_s=0.7, total_s=1.2, retries=0)
 
 
 def write_links(folder: Path, server: HostileServer, paths: list[str]) -> Path:
@@ -170,5 +170,7 @@ def test_fetch__refusals(tmp_path: Path) -> None:
             run(links, tmp_path / 'out', limit=1, columns=LinkColumns(caption='url'))
         with pytest.raises(UserError, match='prefix'):
             run(links, tmp_path / 'out', prefix='../x')
+        with pytest.raises(UserError, match=r'concurrency 9999999: .* ulimit -n'):
+            fetch(links, tmp_path / 'out', settings=QUICK._replace(concurrency=9_999_999))
         with pytest.raises(UserError, match='url or content'):
             run(links, tmp_path / 'out', key='name')

@@ -36,7 +36,7 @@ def _png_of(width: int, height: int) -> bytes:
 
 
 JPEG = picture(0)
-_OK = b'HTTP/1.1 200 OK\r\n'
+_OK = b'HTTP/1.1 200 OK\r\nConnection: close\r\n'
 _CHUNKED = _OK + b'Transfer-Encoding: chunked\r\n\r\n'
 
 
@@ -46,7 +46,7 @@ def _whole(body: bytes, fields: str = '', length: int | None = None) -> bytes:
 
 
 def _status(line: str, fields: str = '') -> bytes:
-    return f'HTTP/1.1 {line}\r\nContent-Length: 0\r\n{fields}\r\n'.encode()
+    return f'HTTP/1.1 {line}\r\nConnection: close\r\nContent-Length: 0\r\n{fields}\r\n'.encode()
 
 
 #: What is sent for a path; ``{port}`` and ``{other}`` stand for this server's port and that of a forbidden one.
@@ -105,17 +105,23 @@ class HostileServer:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection, of one request."""
         try:
-            request = (await reader.readuntil(b'\r\n\r\n')).decode()
+            first = await reader.readexactly(1)
+            if first == b'\x16':  # the beginning of TLS
+                writer.write(b'not here')
+                return
+            request = (first + await reader.readuntil(b'\r\n\r\n')).decode()
             path = request.split()[1]
             self.asked[path] += 1
             self.requests.append(request)
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
-            await self._send(path, writer)
+            try:
+                await self._send(path, writer)
+            finally:
+                self._now -= 1
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            self._now -= 1
             writer.close()
 
     async def _send(self, path: str, writer: asyncio.StreamWriter) -> None:

@@ -14,7 +14,7 @@ from fgdet.data_engine.image_download import Downloaded, DownloadSettings, Image
 from tests.data_engine.hostile_server import JPEG, HostileServer, serving
 
 QUICK = DownloadSettings(
-    connect_s=1.0, read_s=0.3, total_s=0.6, most_bytes=200_000, most_pixels=1_000_000, retries=1, first_wait_s=0.01
+    connect_s=1.0, read_s=0.7, total_s=1.2, most_bytes=200_000, most_pixels=1_000_000, retries=1, first_wait_s=0.01
 )
 EXPECTED = {
     **dict.fromkeys(('/plain', '/wrong-type', '/until-close', '/chunked', '/gzip', '/to-plain', '/busy-once'), 'image'),
@@ -60,7 +60,7 @@ def test_get__each_kind_of_answer(server: HostileServer) -> None:
     # A 429 that asks for an hour holds back its whole host, so it goes last and alone.
     paths = [path for path in EXPECTED if path != '/429-long']
     links = [f'http://someone:secret@127.0.0.1:{server.port}{path}' for path in paths]
-    settings = QUICK._replace(per_host=64)
+    settings = QUICK._replace(per_host=8)
     found = outcomes(links, settings, is_allowed=lambda address, port: port == server.port)
     assert dict(zip(paths, map(reason, found), strict=True)) == {path: EXPECTED[path] for path in paths}
     for answer in found:
@@ -74,9 +74,17 @@ def test_get__each_kind_of_answer(server: HostileServer) -> None:
 
 
 def test_get__asked_to_wait_too_long(server: HostileServer) -> None:
-    link = f'http://127.0.0.1:{server.port}/429-long'
-    assert [reason(f) for f in outcomes([link], is_allowed=lambda *_: True)] == ['http-429']
+    """Neither this link nor another of the host is asked for again."""
+    links = [f'http://127.0.0.1:{server.port}/429-long'] * 3
+    settings = QUICK._replace(per_host=1)
+    found = [reason(f) for f in outcomes(links, settings, is_allowed=lambda *_: True)]
+    assert found == ['http-429', 'host-down', 'host-down']
     assert server.asked['/429-long'] == 1
+
+
+def test_get__no_tls_where_tls_is_expected(server: HostileServer) -> None:
+    links = [f'https://127.0.0.1:{server.port}/plain']
+    assert [reason(f) for f in outcomes(links, is_allowed=lambda *_: True)] == ['tls']
 
 
 @pytest.mark.parametrize('host', ['127.0.0.1', 'localhost', '2130706433', '0177.1', '0x7f.0.0.1', '[::ffff:127.0.0.1]'])
