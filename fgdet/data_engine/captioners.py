@@ -12,14 +12,14 @@ from PIL import Image
 from fgdet.data_engine.annotation_captions import describe, things_of
 from fgdet.data_engine.caption_sources import CaptionSource, first_sentence
 from fgdet.data_engine.endpoint import ChatEndpoint, ChatRequest, parse_json
-from fgdet.data_engine.image_payload import read_upright
 from fgdet.data_engine.image_record import ImageRecord
+from fgdet.data_engine.picture import read_picture
 from fgdet.data_engine.prompt_files import load_prompt
 from fgdet.data_engine.region_colours import COLOURED, name_colours
 from fgdet.data_engine.stage import Failure
 from fgdet.utils.checks import UserError
 
-#: Longest side of the image that colours are measured in, in pixels.
+#: A larger JPEG is decoded to this length at least before colours are measured in it, in pixels.
 _COLOUR_SIDE = 640
 #: Beginnings of an answer that is about the assistant, not about the picture.
 _REFUSALS = ("i'm sorry", 'i am sorry', 'sorry', 'i cannot', "i can't", 'i am unable', "i'm unable", 'as an ai')
@@ -39,6 +39,8 @@ class EndpointCaptioner:
     """
 
     name = 'caption'
+    #: It waits most of the time, and the rate limit is one for all.
+    in_process = True
 
     def __init__(
         self,
@@ -105,7 +107,8 @@ class LocalCaptioner:
     Args:
         images: the folder that ``record.path`` is relative to.
         model: the folder with the weights, the configuration and the processor.
-        prompt: what the model goes on from; None for models that need nothing.
+        prompt: what the model goes on from, with its mark for the image where it needs one; it is cut off the caption.
+            None for models that need nothing.
         device: of torch; ``auto`` is a CUDA device where there is one.
         max_tokens: of a caption.
 
@@ -114,6 +117,8 @@ class LocalCaptioner:
     """
 
     name = 'caption'
+    #: One process holds the model.
+    in_process = True
     batch_size = 8
 
     def __init__(
@@ -148,7 +153,7 @@ class LocalCaptioner:
         results: list[ImageRecord | Failure] = []
         for record in records:
             try:
-                image = read_upright(self.images / record.path)
+                image = read_picture(self.images, record).image
             except ValueError as error:
                 results.append(Failure(record.key, str(error)))
                 continue
@@ -164,8 +169,12 @@ class LocalCaptioner:
         inputs = processor(images=image, text=self.prompt, return_tensors='pt').to(model.device)
         with torch.inference_mode():
             tokens = model.generate(**inputs, max_new_tokens=self.max_tokens, do_sample=False, num_beams=1)
+        asked = inputs.get('input_ids', tokens[:, :0])
+        if asked.shape[1] < tokens.shape[1] and torch.equal(tokens[:, : asked.shape[1]], asked):
+            tokens = tokens[:, asked.shape[1] :]
         text = processor.batch_decode(tokens, skip_special_tokens=True)[0]
-        return ' '.join(text.split())
+        text, asked_words = ' '.join(text.split()), ' '.join((self.prompt or '').split())
+        return text[len(asked_words) :].strip() if text.lower().startswith(asked_words.lower()) else text
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
@@ -245,12 +254,11 @@ class AnnotationCaptioner:
     batch_size = 64
 
     def __init__(self, images: str | Path | None = None, colours: bool = True) -> None:
-        self.images = None if images is None else Path(images)
-        self.colours = colours and images is not None
+        self.images = images if colours else None
 
     def settings(self) -> dict[str, Any]:
         """Return whether colours are measured, and the version of the words."""
-        return dict(captioner='annotations', colours=self.colours, version=1)
+        return dict(captioner='annotations', colours=self.images is not None, version=1)
 
     def run(self, records: Sequence[ImageRecord]) -> list[ImageRecord | Failure]:
         """Return the records with captions, or why there are none."""
@@ -262,9 +270,9 @@ class AnnotationCaptioner:
         if min(record.width, record.height) < 1:
             return Failure(record.key, f'the size of the image is not known, got {record.width} x {record.height}')
         things = things_of(record.annotations, record.width, record.height)
-        if self.colours and any(thing.name in COLOURED for thing in things):
+        if self.images is not None and any(thing.name in COLOURED for thing in things):
             try:
-                pixels = np.asarray(read_upright(self.images / record.path, _COLOUR_SIDE))  # type: ignore[operator]
+                pixels = np.asarray(read_picture(self.images, record, _COLOUR_SIDE).image)
             except ValueError as error:
                 return Failure(record.key, str(error))
             height, width = pixels.shape[:2]

@@ -240,7 +240,7 @@ class ChatEndpoint:
         if request.image is not None:
             try:
                 url = await asyncio.to_thread(image_data_url, request.image, self.image_side)
-            except (OSError, ValueError) as error:
+            except ValueError as error:
                 raise Problem(str(error)) from error
             picture = dict(type='image_url', image_url=dict(url=url))
             content = [picture, dict(type='text', text=request.prompt)]

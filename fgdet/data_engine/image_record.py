@@ -76,6 +76,7 @@ class ImageRecord:
         phrases: of the caption.
         regions: grounded phrases.
         annotations: given boxes: ``{'bbox': [x, y, width, height], 'name': str}``, in pixels of the upright image.
+            A captioner may add ``'span'``: first character and end of what the caption says of the box.
         dropped: why a filter left the image out; None while it is in.
         scores: what filters measured, by name.
         provenance: by stage, what made its part: model, version of the prompt, tokens, cost. Never a key or an address

@@ -147,7 +147,7 @@ def test_annotation_captioner__names_a_colour_only_where_it_is_clear(tmp_path):
     assert said == 'a red car, a truck, a person and a bus'
     assert run_one(AnnotationCaptioner(tmp_path, colours=False), record).short_caption.startswith('a car')
     missing = run_one(AnnotationCaptioner(tmp_path / 'none'), record)
-    assert isinstance(missing, Failure) and 'a.png: cannot be read' in missing.reason
+    assert isinstance(missing, Failure) and 'a.png does not exist' in missing.reason
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -221,17 +221,19 @@ def test_local_captioner__says_what_is_missing(tmp_path, monkeypatch):
 
 def test_local_captioner__captions_with_a_model_of_the_library(tmp_path: Path):
     transformers = pytest.importorskip('transformers', reason='captions of a local model need transformers')
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[BOS]', 'a', 'red', 'mug', 'on', 'the', 'table', '.']
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token='[UNK]'))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing('[CLS] $A [SEP]', None, [('[CLS]', 2), ('[SEP]', 3)])
     special = dict(pad_token='[PAD]', unk_token='[UNK]', cls_token='[CLS]', sep_token='[SEP]', bos_token='[BOS]')
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
     sizes = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
     text = dict(vocab_size=12, bos_token_id=4, eos_token_id=3, sep_token_id=3, pad_token_id=0, **sizes)
     config = transformers.BlipConfig(text_config=text, vision_config=dict(image_size=32, patch_size=16, **sizes))
     model = transformers.BlipForConditionalGeneration(config)
+    model.text_decoder.cls.predictions.bias.data[words.index('mug')] = 100.0
     model.save_pretrained(tmp_path / 'model')
     images = transformers.BlipImageProcessor(size=dict(height=32, width=32))
     transformers.BlipProcessor(images, fast).save_pretrained(tmp_path / 'model')
@@ -239,4 +241,6 @@ def test_local_captioner__captions_with_a_model_of_the_library(tmp_path: Path):
     stage = LocalCaptioner(tmp_path, tmp_path / 'model', max_tokens=6)
     together = stage.run(records)
     assert together == [run_one(stage, record) for record in records]
-    assert all(isinstance(made, ImageRecord) and made.caption for made in together)
+    assert [made.caption for made in together if isinstance(made, ImageRecord)] == ['mug mug mug mug mug mug'] * 3
+    asked = run_one(LocalCaptioner(tmp_path, tmp_path / 'model', prompt='a red', max_tokens=2), records[0])
+    assert (asked.caption, asked.provenance['caption']['prompt']) == ('mug mug', 'a red')

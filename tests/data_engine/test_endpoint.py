@@ -229,7 +229,7 @@ def test_image__travels_upright_and_small(tmp_path: Path):
         answers = endpoint_of(server, image_side=200).ask_many(requests)
         [body] = server.bodies
     assert answers[0].text == 'answer to what?'
-    assert 'b.jpg: cannot be read' in answers[1].reason and 'c.jpg: cannot be read' in answers[2].reason
+    assert 'b.jpg cannot be read' in answers[1].reason and 'c.jpg does not exist' in answers[2].reason
     url = body['messages'][0]['content'][0]['image_url']['url']
     assert url.startswith('data:image/jpeg;base64,')
     with Image.open(io.BytesIO(base64.b64decode(url.partition(',')[2]))) as sent:
