@@ -53,9 +53,10 @@ class _Chunker:
         self.tags = ''.join(word.tag for word in words) + '.'
         chunks = [self._chunk(match.start(), match.end()) for match in _CHUNK.finditer(self.tags)]
         self.chunks = {chunk.first: chunk for chunk in chunks}
-        #: Chunks that are no phrase of their own, and those that are without what follows.
+        #: Chunks that are no phrase of their own, those that are with their `of` alone, and with a possession too.
         self.hidden: set[int] = set()
         self.plain: set[int] = set()
+        self.held: set[int] = set()
 
     def phrases(self) -> list[Phrase]:
         return [self._phrase(chunk) for chunk in self.chunks.values() if not self._is_left_out(chunk)]
@@ -84,7 +85,9 @@ class _Chunker:
         return not is_group and self._cannot_be_boxed(chunk)
 
     def _cannot_be_boxed(self, chunk: _Chunk) -> bool:
-        return self._head(chunk) in table('pictures') or self._head(chunk) in table('abstract')
+        head = self._head(chunk)
+        is_object = any(word.lower == 'framed' for word in self.words[chunk.owned : chunk.noun])
+        return (head in table('pictures') and not is_object) or head in table('abstract')
 
     def _phrase(self, chunk: _Chunk) -> Phrase:
         named, number = chunk, ''
@@ -127,6 +130,8 @@ class _Chunker:
         last = self._end_of(chunk)
         if chunk.first in self.plain:
             return _Extension(last)
+        if chunk.first in self.held:
+            return self._possession(last) or _Extension(last)
         attributes: tuple[dict[str, str], ...] = ()
         found = self._possession(last) or self._posture(last)
         if found:
@@ -162,6 +167,9 @@ class _Chunker:
         is_worn = self._is_worn(inner)
         if self.tags[last] == 'P' and word == 'in' and is_worn:
             return _Extension(self._take(inner, is_worn))
+        if word in table('having') and not is_worn and not self._cannot_be_boxed(inner):
+            self.held.add(inner.first)
+            return _Extension(self._extension(inner).last)
         if word == 'with' or word in table('having') or pair in table('having_passive'):
             if self._cannot_be_boxed(inner) or self.words[inner.first].lower in table('absent'):
                 return None
@@ -211,6 +219,8 @@ class _Chunker:
         if inner is None or self._head(inner) not in table('places'):
             return None
         end = self._end_of(inner)
+        if (self.tags[inner.first] == 'D' and self._lower(inner.first) != 'the') or self._lower(end) == 'of':
+            return None
         self.plain.add(inner.first)
         return _Extension(end, ({'word': self._text(last, end), 'kind': 'position'},))
 

@@ -94,7 +94,7 @@ def merge_duplicates(phrases: Sequence[Phrase]) -> list[Phrase]:
     """Return the phrases without those that name a thing again, in their order.
 
     Again is what differs in case, blanks and article only, and ``the dog`` after ``a brown dog on the left``: the same
-    noun and number after ``the`` or ``this``, with no attribute that the earlier one lacks.
+    noun (its last word will do) and number after ``the`` or ``this``, with no attribute that the earlier one lacks.
     """
     kept: list[Phrase] = []
     texts: set[str] = set()
@@ -112,7 +112,8 @@ def merge_duplicates(phrases: Sequence[Phrase]) -> list[Phrase]:
 def _names(earlier: Phrase, phrase: Phrase) -> bool:
     known = {each['word'].lower() for each in earlier.attributes}
     added = {each['word'].lower() for each in phrase.attributes} - known
-    return (earlier.noun, earlier.number) == (phrase.noun, phrase.number) and not added
+    is_noun = earlier.noun == phrase.noun or earlier.noun.endswith(f' {phrase.noun}')
+    return is_noun and earlier.number == phrase.number and not added
 
 
 @cache

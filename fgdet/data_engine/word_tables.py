@@ -159,11 +159,11 @@ def word_class(word: str) -> str:
     if word[0].isdigit():
         return 'M'
     if '-' in word:
-        last = word.rsplit('-', 1)[1]
-        return 'A' if kind_of(word) or (last and word_class(last) in 'Axcgd') or last == 'old' else 'N'
+        last = word_class(word.rsplit('-', 1)[1])
+        return 'A' if kind_of(word) or last in 'Axcgd' else 'R' if last in 'RP' else 'N'
     if word.endswith('ly') and len(word) > 4:
         return 'R'
-    if word.endswith(('ful', 'ous', 'less', 'ible', 'able')) and len(word) > 5:
+    if word.endswith(('ful', 'ous', 'less', 'ible', 'able', 'ctive', 'ative', 'sive')) and len(word) > 5:
         return 'A'
     if word.endswith('ing') and len(word) > 5:
         return 'g'

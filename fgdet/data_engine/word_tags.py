@@ -14,6 +14,8 @@ _TOKEN = re.compile(
 _BREAKS = re.compile(r'[.!?;:()\[\]{}/|*#\u2014\u2013-]')
 # `black and white cat`, `red, white and blue flag`: what stands between an adjective and its noun.
 _LISTED = re.compile('(?:,?C?R*[Axcgd])+[Nxcnp]')
+# `a snow covered hill`: with the noun before them they describe the noun after them.
+_ENDINGS = frozenset(['covered', 'filled', 'lined', 'topped', 'capped', 'colored', 'coloured', 'shaped', 'sized'])
 _BE_OR_HAVE = frozenset(['is', 'are', 'was', 'were', 'be', 'been', 'being', 'am', 'has', 'have', 'had', 'having'])
 
 
@@ -82,13 +84,15 @@ def tag_words(caption: str) -> list[Word]:
         if found in 'NABCPMK,.':
             tag = found
         elif found in 'xc':
-            tag = _adjective_or_noun(found, before, after)
+            tag = _adjective_or_noun(found, ''.join(tags[-5:]) or '.', after)
         elif found in 'gd':
             tag = _participle(before, after)
         elif found in 'vnsp':
             tag = _verb_or_noun(found, place, words, tags, after)
         else:
             tag = found
+        if word.lower in _ENDINGS and before == 'N' and after in 'NxcAnp':
+            tags[-1] = tag = 'A'
         tags.append(_exception(word.lower, tag, before, after))
     return [word._replace(tag=tag) for word, tag in zip(words, tags, strict=True)]
 
@@ -105,12 +109,13 @@ def _proper_names(caption: str, words: list[Word], classes: list[str]) -> None:
             classes[place] = 'N'
 
 
-def _adjective_or_noun(found: str, before: str, after: str) -> str:
+def _adjective_or_noun(found: str, behind: str, after: str) -> str:
+    before = behind[-1]
     if before == 'N' and found == 'x':
         return 'N'
     if after in 'NxcAnpgd' and not (after in 'gd' and before in 'PVG'):
         return 'A'
-    return 'N' if found == 'x' or before in "DMA'" else 'A'
+    return 'N' if found == 'x' or behind.rstrip('A')[-1:] in ('D', 'M', "'") else 'A'
 
 
 def _participle(before: str, after: str) -> str:
@@ -166,7 +171,11 @@ def _exception(word: str, tag: str, before: str, after: str) -> str:
     if word in ('can', 'saw', 'set', 'felt') and before in "DAMN'" and not (word == 'can' and before == 'N'):
         return 'A' if word == 'felt' and is_nominal else 'N'
     if word in ('pair', 'couple', 'dozen', 'dozens', 'hundreds', 'thousands'):
-        return 'M' if is_nominal else 'N'
+        return 'M' if after in 'NxcAnp' else 'N'
+    if tag == 'R' and before in 'DAM' and after in 'Nnp' and (word.endswith('ly') or '-' in word):
+        return 'A'
+    if tag == 'N' and before == 'B' and after == 'D' and word.endswith('ing'):
+        return 'G'
     if word == 'made' and before == 'N':
         return 'G'
     if word == 'nearby' and is_nominal:
