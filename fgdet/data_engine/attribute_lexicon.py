@@ -48,7 +48,8 @@ _TABLE = {
         'small tiny little ; miniature mini petite compact | large big huge ; giant enormous massive oversized',
         'tall | short',
         'long ; lengthy | short',
-        'thin narrow ; slim skinny slender | thick wide ; broad fat chunky',
+        'thin ; slim skinny slender | thick ; fat chunky',
+        'narrow | wide ; broad',
         'deep | shallow',
     ],
     'texture': [
@@ -87,7 +88,6 @@ _TABLE = {
         'bright | dark ; dim',
         'sunny | rainy ; cloudy overcast',
         'peeled | unpeeled',
-        'tied | untied',
     ],
     'position': [
         'in_front_of | behind',
@@ -110,7 +110,7 @@ _TABLE = {
 }
 #: Senses of a line that people take for one another: neither is written for the other.
 _NEAR = """red orange; orange gold; orange brown; yellow gold; yellow beige; gold brown; beige white; beige brown; teal
-green; teal blue; purple pink; purple blue; grey white; grey black; grey transparent; white transparent; blonde gold;
+green; teal blue; purple pink; purple blue; grey transparent; white transparent; blonde gold;
 blonde yellow; blonde beige; blonde brown; cotton denim; cotton wool; cotton silk; stone brick; stone concrete; stone
 ceramic; brick concrete; brick ceramic; glass plastic; leather rubber; leather plastic; plastic rubber;
 wicker wooden; standing walking; walking running; running jumping; standing jumping; sitting kneeling;
@@ -153,10 +153,10 @@ _SUITS = {
     ),
     'building': dict(
         colour='red yellow green blue brown white grey pink black',
-        material='wooden metal glass stone brick concrete',
+        material='wooden glass stone brick concrete',
         shape='round square triangular hexagonal',
-        pattern='striped checkered plain',
     ),
+    'structure': dict(colour='red yellow green blue brown white grey pink black', material='wooden metal stone brick'),
     'food': dict(colour='red green yellow brown white black orange', shape='round square triangular heart-shaped'),
     'drink': dict(colour='red green yellow brown white black orange'),
     'plant': dict(colour='green yellow brown red'),
@@ -208,7 +208,7 @@ rubber duck, polar bear, brown bear, black bear, hard hat, soft drink, soft drin
 baby carriage, baby stroller, top hat, tank top, straw hat, blue jay, orange slice, orange slices, orange tree,
 hot chocolate, hot sauce, cut flowers, fried rice, clear sky, clear skies, cherry tomatoes, cherry tree, peach tree,
 coral reef, lime tree, olive oil, olive tree, wood stove, tin foil, tin can, china cabinet, steel drum, fried egg,
-baked goods, open air"""
+baked goods, golden retriever"""
 _STOP_WORDS = """a an the with in on at of by to from and or , . ; : that which who is are was were has having wearing
     holding
     under over behind near beside next inside outside above below against for its his her their between through into

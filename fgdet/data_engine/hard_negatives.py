@@ -15,9 +15,9 @@ from fgdet.data_engine.attribute_lexicon import FoundWord, swaps
 from fgdet.data_engine.attributes import KINDS
 from fgdet.data_engine.endpoint import ChatEndpoint, ChatRequest, parse_json
 from fgdet.data_engine.image_record import ImageRecord, Negative
-from fgdet.data_engine.negative_checks import REASONS, Scene, add_tallies, article_for, sift
-from fgdet.data_engine.noun_classes import plural
-from fgdet.data_engine.picture_places import PLACES, contradict, is_clearly_false
+from fgdet.data_engine.negative_checks import NUMBERS, REASONS, Scene, add_tallies, article_for, sift
+from fgdet.data_engine.noun_classes import is_countable, plural
+from fgdet.data_engine.picture_places import PLACES, contradict
 from fgdet.data_engine.prompt_files import load_prompt
 from fgdet.data_engine.stage import Failure
 from fgdet.utils.checks import UserError
@@ -264,13 +264,20 @@ def rewrite(phrase: str, changes: Sequence[Change]) -> str:
             fitting = article_for(change.by)
             words[-2] = fitting.capitalize() if words[-2][0].isupper() else fitting
             before = ' '.join(words)
-        text = before + change.by + after
+        text = before + _like(change.by, phrase[change.start : change.end]) + after
     return text
+
+
+def _like(word: str, old: str) -> str:
+    """The word with a capital where the old one has it."""
+    return word[:1].upper() + word[1:] if old[:1].isupper() else word
 
 
 def _swapped(word: FoundWord, rng: random.Random, synonyms: bool) -> list[Change]:
     others = list(swaps(word.word, word.noun_class, synonyms))
     rng.shuffle(others)
+    if word.kind == 'count':  # two is taken for three sooner than for nine
+        others.sort(key=lambda other: abs(NUMBERS.get(other, 0) - NUMBERS.get(word.word, 0)))
     return [Change(word.start, word.end, word.kind, word.word, other) for other in others]
 
 
@@ -283,7 +290,7 @@ def _moved(scene: Scene, rng: random.Random) -> list[Change]:
     false = [
         name
         for name, other in PLACES.items()
-        if contradict(other, place.place) and (not known or is_clearly_false(other, scene.box, scene.size))
+        if contradict(other, place.place) and (not known or scene.is_far_from(other))
     ]
     rng.shuffle(false)
     old = scene.phrase.text[place.start : place.end]
@@ -295,7 +302,7 @@ def _placed(scene: Scene, rng: random.Random) -> list[Change]:
     end = len(scene.phrase.text.rstrip(' .'))
     if scene.reading.place is not None or not end:
         return []
-    false = [name for name, place in PLACES.items() if is_clearly_false(place, scene.box, scene.size)]
+    false = [name for name, place in PLACES.items() if scene.is_far_from(place)]
     rng.shuffle(false)
     return [Change(end, end, 'position', '', f' {name}') for name in false]
 
@@ -306,8 +313,8 @@ def _counted(scene: Scene, rng: random.Random) -> list[Change]:
     end = place.start - 1 if place else len(phrase.rstrip(' .'))
     head = phrase[:end]
     article, _, rest = head.partition(' ')
-    is_one = scene.phrase.number == 'one' and article.lower() in ('a', 'an', 'one')
-    if not is_one or not scene.ends_in_noun(rest) or plural(scene.noun) == scene.noun or scene.has_others_inside():
+    is_one = scene.phrase.number == 'one' and article.lower() in ('a', 'an', 'one') and "'" not in head
+    if not is_one or not scene.ends_in_noun(rest) or not is_countable(scene.noun) or scene.has_others_inside():
         return []
     numbers = rng.sample(_ADDED_NUMBERS, len(_ADDED_NUMBERS))
     return [Change(0, len(article), 'count', article, number, end) for number in numbers]

@@ -26,6 +26,8 @@ REASONS = {
     'elsewhere': 'it is true of something else in the image',
 }
 _MOST_NEW_WORDS = 8
+_COUNTED = 'one two three four five six seven eight nine ten'
+NUMBERS = {name: number for number, name in enumerate(_COUNTED.split(), 1)}
 _TOKEN = re.compile(r"[\w'-]+")
 _ARTICLES = frozenset(('a', 'an', 'the'))
 _LIKE_A = re.compile(r'(?:uni[^nmd]|use|usu|eu|one\b|once|u-|ut[ie])')
@@ -128,7 +130,7 @@ class Scene:
         """Return which of :data:`REASONS` hold against a negative, ``duplicate`` excepted; none where it is good."""
         reading = read_phrase(negative.text)
         found = dict(
-            same=reading.meaning() == self.reading.meaning() or not self._new_words(negative.text),
+            same=self._says_nothing_new(reading),
             noun=bool(self.noun) and not self._has_noun(negative.text),
             object=_things_named(negative.text) != _things_named(self.phrase.text),
             length=self._is_of_bad_length(negative.text),
@@ -150,6 +152,10 @@ class Scene:
         words = text.lower().split()
         return singular(' '.join(words)).endswith(self.noun) and not any(map(is_stop, words))
 
+    def is_far_from(self, place: tuple[str, str]) -> bool:
+        """Tell whether the region's box is clearly not at a place."""
+        return is_clearly_false(place, self.box, self.size, self.phrase.number != 'one')
+
     def has_others_inside(self) -> bool:
         """Tell whether the box has a good part of another thing of the same noun in it."""
         boxes = [thing.box for thing in self.things if thing.box and _is_same_noun(thing.noun, self.noun)]
@@ -165,9 +171,11 @@ class Scene:
         annotated = sum(thing.reading is None for thing in like)
         return 1 + max(annotated, len(like) - annotated)
 
-    def _new_words(self, text: str) -> set[str]:
-        old = set(map(str.lower, _TOKEN.findall(self.phrase.text)))
-        return set(map(str.lower, _TOKEN.findall(text))) - old - _ARTICLES
+    def _says_nothing_new(self, reading: Reading) -> bool:
+        """Whether all that a negative says is said by the phrase, as where a word is left out."""
+        mine, theirs = self.reading.meaning(), reading.meaning()
+        is_placed = theirs[1] is not None and theirs[1] != mine[1]
+        return not is_placed and set(theirs[0]) <= set(mine[0]) and set(theirs[2]) <= set(mine[2])
 
     def _has_noun(self, text: str) -> bool:
         tokens = [token.lower() for token in _TOKEN.findall(text)]
@@ -189,7 +197,7 @@ class Scene:
         if not new and not new_place:
             return False
         place = reading.place.place if reading.place else ('', '')
-        if any(word.kind == 'count' and _NUMBERS.get(word.word, 99) <= self._most_like(place) for word in new):
+        if any(word.kind == 'count' and NUMBERS.get(word.word, 99) <= self._most_like(place) for word in new):
             return True
         if any(_is_in_caption(word, self.captions) for word in new) and not new_place and len(new) == 1:
             return True
@@ -197,10 +205,6 @@ class Scene:
             _is_same_noun(thing.noun, self.noun) and _is_true_of(reading, new, new_place, thing, self.size)
             for thing in self.things
         )
-
-
-_COUNTED = 'one two three four five six seven eight nine ten'
-_NUMBERS = {name: number for number, name in enumerate(_COUNTED.split(), 1)}
 
 
 def _is_true_of(
@@ -216,7 +220,7 @@ def _is_true_of(
     if reading.place:
         if place and contradict(place, reading.place.place):
             return False
-        if thing.box and is_clearly_false(reading.place.place, thing.box, size):
+        if thing.box and is_clearly_false(reading.place.place, thing.box, size, thing.number != 'one'):
             return False
         if new_place and not place and not (thing.box and all(size)):
             return False

@@ -15,7 +15,8 @@ _TABLE = {
         eagle parrot pigeon seagull swan penguin fish shark whale dolphin seal lion tiger leopard cheetah wolf fox deer
         moose rabbit squirrel mouse rat hamster monkey gorilla camel donkey bull calf lamb puppy kitten pony foal
         turtle frog snake lizard crab bee butterfly insect spider animal pet herd flock polar_bear brown_bear
-        black_bear hawk turkey ox buffalo bison kangaroo panda koala llama beetle dragonfly ladybug snail""",
+        black_bear hawk turkey ox buffalo bison kangaroo panda koala llama beetle dragonfly ladybug snail retriever
+        labrador poodle terrier bulldog dachshund""",
     'hair': 'hair beard mustache moustache ponytail braid fur mane wig eyebrow',
     'face': 'face smile eye mouth nose ear hand arm leg foot finger head tail paw wing',
     'vehicle': """car truck bus van taxi cab suv jeep sedan vehicle train tram trolley locomotive motorcycle motorbike
@@ -36,21 +37,23 @@ _TABLE = {
     'container': """cup mug glass bottle bowl plate vase pot pan jar can box basket bucket bin tray pitcher jug kettle
         teapot saucer wine_glass dish platter carton crate barrel container trash_can flower_pot coffee_cup planter
         tub bathtub sink toilet""",
-    'building': """building house church tower skyscraper barn castle bridge wall fence hut shed garage store shop
-        restaurant hotel school station temple cathedral cottage cabin apartment roof chimney lighthouse windmill gate
-        arch column pillar staircase floor sidewalk pavement patio porch fountain statue monument clock_tower""",
+    'building': """building house church tower skyscraper barn castle hut shed wall garage store shop
+        restaurant hotel school station temple cathedral cottage cabin apartment roof chimney lighthouse windmill
+        porch clock_tower""",
+    'structure': 'fence bridge gate arch column pillar staircase floor fountain statue monument dock pier railing ramp',
     'food': """apple banana orange pear grape strawberry lemon lime peach cherry melon watermelon pineapple mango
         tomato carrot broccoli potato onion pepper cucumber lettuce corn mushroom bean pizza sandwich hot_dog burger
         hamburger cake donut doughnut cookie bread bun bagel muffin cupcake pie pancake waffle croissant salad soup
         pasta noodle rice sushi meat steak chicken_wing sausage bacon egg cheese fruit vegetable food sauce dessert
         ice_cream chocolate candy pastry toast french_fry meal""",
     'drink': 'coffee tea milk juice wine beer water soda drink cocktail smoothie',
-    'plant': """tree bush shrub plant grass leaf hedge cactus fern palm palm_tree vine lawn potted_plant pine
-        christmas_tree field meadow forest foliage houseplant""",
+    'plant': """tree bush shrub plant grass leaf hedge cactus fern palm palm_tree vine potted_plant pine
+        christmas_tree foliage houseplant""",
     'flower': 'flower rose tulip daisy sunflower lily orchid bouquet petal carnation blossom',
     'sky': 'sky cloud sunset',
-    'water_body': 'ocean sea lake river pond wave pool stream',
-    'ground': 'ground hill mountain rock sand beach dirt road street path trail stone cliff boulder',
+    'water_body': 'ocean sea lake river pond pool stream',
+    'ground': """sidewalk pavement patio ground hill mountain rock sand beach dirt road street path trail stone cliff
+        boulder field meadow forest lawn""",
     'device': """laptop computer keyboard mouse_pad phone cell_phone cellphone smartphone tablet television tv monitor
         screen remote remote_control camera microwave oven stove refrigerator fridge freezer toaster blender clock lamp
         radio speaker printer hair_drier hair_dryer watch headphone microphone dishwasher controller desktop fan heater
@@ -128,6 +131,11 @@ def noun_class(words: list[str]) -> str:
         if name:
             return name
     return OTHER
+
+
+def is_countable(noun: str) -> bool:
+    """Tell whether a number of things can stand before a noun; not so for water, and hardly for the sky or a street."""
+    return plural(noun) != noun and _CLASSES.get(noun) not in ('sky', 'water_body', 'ground')
 
 
 def is_noun(word: str) -> bool:

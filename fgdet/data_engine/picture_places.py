@@ -59,19 +59,29 @@ def find_place(text: str) -> FoundPlace | None:
     return found
 
 
-def is_clearly_false(place: tuple[str, str], box: tuple[float, ...], size: tuple[int, int]) -> bool:
+def is_clearly_false(
+    place: tuple[str, str], box: tuple[float, ...], size: tuple[int, int], of_many: bool = False
+) -> bool:
     """Tell whether nobody would say that a box is at a place.
 
     Args:
         place: column and row.
         box: x1, y1, x2, y2 in pixels.
+        of_many: the box is around several things: its nearest edge decides, and not its centre.
         size: width and height of the picture in pixels; unknown where either is 0, and nothing is clear then.
     """
     width, height = size
     if not width or not height:
         return False
-    across, down = (box[0] + box[2]) / 2 / width, (box[1] + box[3]) / 2 / height
-    return _CLEARLY_FALSE[place[0]](across) or _CLEARLY_FALSE[place[1]](down)
+    spans = (box[0] / width, box[2] / width), (box[1] / height, box[3] / height)
+    return any(_is_far(name, *span, of_many) for name, span in zip(place, spans, strict=True))
+
+
+def _is_far(name: str, first: float, last: float, of_many: bool) -> bool:
+    """Whether a span, in parts of the picture, is far from a column or row; many are far if each of them is."""
+    if not of_many:
+        return _CLEARLY_FALSE[name]((first + last) / 2)
+    return _CLEARLY_FALSE[name](first) and _CLEARLY_FALSE[name](last) and (first > 0.5 or last < 0.5)
 
 
 def contradict(place: tuple[str, str], other: tuple[str, str]) -> bool:
