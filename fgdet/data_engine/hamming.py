@@ -2,8 +2,8 @@
 
 Multi-index search (Norouzi, Punjani, Fleet, "Fast Exact Search in Hamming Space with Multi-Index Hashing",
 https://arxiv.org/abs/1307.2982, section 3): the 64 bits are cut into m bands. Codes that differ in at most d bits
-differ in at most d // m bits in one of them, so only codes that nearly agree in a band are compared. With bands of about
-log2 N bits a code meets few others by chance.
+differ in at most d // m bits in one of them, so only codes that nearly agree in a band are compared. With bands of
+about log2 N bits a code meets few others by chance.
 
 Axes: N codes, M pairs.
 """
@@ -50,7 +50,7 @@ def close_pairs(codes: np.ndarray, distance: int, other: np.ndarray | None = Non
     if not 0 <= distance < _BITS:
         raise ValueError(f'distance: expected 0 to {_BITS - 1} bits, got {distance}')
     queries = codes if other is None else other
-    parts = [np.zeros((0, 2), np.int64)]
+    parts: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
     num_bands = _num_bands(len(codes), distance)
     edges = np.linspace(0, _BITS, num_bands + 1).astype(int)
     for low, high in pairwise(edges.tolist()):

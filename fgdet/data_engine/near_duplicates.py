@@ -167,9 +167,8 @@ class NearDuplicateCaptions:
         return dict(copies=self.copies, form='words without articles, version 1')
 
     def run(self, records: Sequence[ImageRecord]) -> list[ImageRecord | Failure]:
-        """As :meth:`run_all`, for records that are the whole data set; in the order in which they came."""
-        outcomes = {outcome.key: outcome for outcome in self.run_all(list(records))}
-        return [outcomes[record.key] for record in records]
+        """Return the records: nothing is known before all are."""
+        return list(records)
 
     def run_all(self, records: Iterable[ImageRecord]) -> Iterator[ImageRecord | Failure]:
         """Yield all records in the order of their keys; 8 bytes of a caption's hash are held, and a count.

@@ -50,8 +50,8 @@ def read_picture(images: str | Path, record: ImageRecord, side: int | None = Non
                 scale = side / max(image.size)
                 image.draft('RGB', (round(image.width * scale), round(image.height * scale)))
             return Picture(ImageOps.exif_transpose(image).convert('RGB'), width, height)
-    except BadRecord:
-        raise
+    except BadRecord as error:
+        raise BadRecord(str(error).replace(str(path), record.path)) from error
     except FileNotFoundError as error:
         raise BadRecord(f'image {record.path} does not exist') from error
     except Exception as error:  # Pillow's decoders raise many kinds for a damaged file

@@ -1,6 +1,7 @@
 """Images that look like photographs enough to be told apart, sharp and not."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ def blurred(image: Image.Image, sigma: float) -> Image.Image:
     return Image.fromarray(cv2.GaussianBlur(np.asarray(image), (0, 0), sigma))
 
 
-def save(folder: Path, name: str, image: Image.Image, **options: int) -> ImageRecord:
+def save(folder: Path, name: str, image: Image.Image, **options: Any) -> ImageRecord:
     """A file and its record, keyed by the name without its ending."""
     folder.mkdir(parents=True, exist_ok=True)
     image.save(folder / name, **options)

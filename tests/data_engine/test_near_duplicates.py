@@ -80,7 +80,7 @@ def test_perceptual_hash__of_a_mirror_image_is_known_and_of_one_colour_is_0() ->
 
 def naive_first(codes: list[int], distance: int) -> list[int]:
     kept: list[int] = []
-    first = []
+    first: list[int] = []
     for i, code in enumerate(codes):
         same = [j for j in range(i) if codes[j] == code]
         near = [j for j in kept if bin(codes[j] ^ code).count('1') <= distance]
@@ -101,9 +101,9 @@ def test_first_of_each__is_that_of_the_loop(distance: int) -> None:
 def test_captions__the_same_words_are_the_same_caption() -> None:
     texts = ['A red mug.', 'the RED  mug', 'A blue mug.', '', '', 'red, mug', 'mug red']
     records = [ImageRecord(str(i), 'x.png', caption=text) for i, text in enumerate(texts)]
-    dropped = [o.dropped is not None for o in NearDuplicateCaptions().run(records) if isinstance(o, ImageRecord)]
+    dropped = [o.dropped is not None for o in NearDuplicateCaptions().run_all(records) if isinstance(o, ImageRecord)]
     assert dropped == [False, True, False, False, False, True, False]
-    twice = NearDuplicateCaptions(copies=2).run(records[::-1])
+    twice = NearDuplicateCaptions(copies=2).run_all(records[::-1])
     assert [o.key for o in twice if isinstance(o, ImageRecord) and o.dropped] == ['5']
 
 
