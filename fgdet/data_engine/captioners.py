@@ -277,11 +277,9 @@ class AnnotationCaptioner:
                 return Failure(record.key, str(error))
             height, width = pixels.shape[:2]
             boxes = [(x1 * width, y1 * height, x2 * width, y2 * height) for x1, y1, x2, y2 in (t.box for t in things)]
-            names = name_colours(pixels, boxes)
-            things = [
-                thing._replace(colour=name if thing.name in COLOURED and not thing.is_group else None)
-                for thing, name in zip(things, names, strict=True)
-            ]
+            wanted = [thing.name in COLOURED and not thing.is_group for thing in things]
+            names = name_colours(pixels, boxes, wanted)
+            things = [thing._replace(colour=name) for thing, name in zip(things, names, strict=True)]
         said = describe(things)
         annotations = [
             {**each, 'span': list(span)} if span else dict(each)

@@ -66,7 +66,7 @@ def colour_classes(pixels: np.ndarray) -> np.ndarray:
     )
 
 
-def name_colours(pixels: np.ndarray, boxes: Sequence[Box]) -> list[str | None]:
+def name_colours(pixels: np.ndarray, boxes: Sequence[Box], wanted: Sequence[bool] | None = None) -> list[str | None]:
     """Return the colour of each region, where one name holds for most of its inside and for little around it.
 
     The inside is the middle half of the box in both directions, without what belongs to smaller boxes upon it. Of a
@@ -76,37 +76,40 @@ def name_colours(pixels: np.ndarray, boxes: Sequence[Box]) -> list[str | None]:
     Args:
         pixels: (H, W, 3) uint8, RGB.
         boxes: x1, y1, x2, y2 in these pixels; they may reach beyond the edges.
+        wanted: whose colour is asked for; the others get None. None wants all.
     """
-    if not boxes:
-        return []
-    classes = colour_classes(pixels)
-    size_hw = pixels.shape[:2]
-    taken = [_mask(box, size_hw) for box in boxes]
     areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes]
-    light = pixels.max(-1) / 255  # (H, W)
     names: list[str | None] = []
-    for box, area, own in zip(boxes, areas, taken, strict=True):
-        inner, around = _mask(_scaled(box, 0.5), size_hw), _mask(_scaled(box, 1.3), size_hw) & ~own
-        for other, mask in zip(areas, taken, strict=True):
-            if other < area:
-                inner &= ~mask
-        if inner.sum() < _LEAST_PIXELS or not around.any():
-            names.append(None)
-            continue
-        shares = classes[:, inner].mean(1)
-        best = int(shares.argmax())
-        is_clear = shares[best] >= _LEAST_SHARE and classes[best, around].mean() <= _MOST_AROUND
-        is_dark = COLOURS[best] == 'black' and light[around].mean() < _LEAST_LIGHT
-        names.append(COLOURS[best] if is_clear and not is_dark else None)
+    for box, area, is_wanted in zip(boxes, areas, wanted or [True] * len(boxes), strict=True):
+        smaller = [other for other, size in zip(boxes, areas, strict=True) if size < area]
+        names.append(_colour(pixels, box, smaller) if is_wanted else None)
     return names
 
 
-def _mask(box: Box, size_hw: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool, true inside of the box."""
-    mask = np.zeros(size_hw, bool)
-    x1, y1, x2, y2 = (max(0, round(value)) for value in box)
-    mask[y1:y2, x1:x2] = True
-    return mask
+def _colour(pixels: np.ndarray, box: Box, smaller: Sequence[Box]) -> str | None:
+    """The colour of one region, or None where it is not clear."""
+    left, top, right, bottom = (max(0, round(value)) for value in _scaled(box, 1.3))
+    window = pixels[top:bottom, left:right]
+
+    def mask(area: Box) -> np.ndarray:
+        found = np.zeros(window.shape[:2], bool)
+        x1, x2 = (max(0, round(value) - left) for value in area[::2])
+        y1, y2 = (max(0, round(value) - top) for value in area[1::2])
+        found[y1:y2, x1:x2] = True
+        return found
+
+    inner, around = mask(_scaled(box, 0.5)), ~mask(box)
+    for other in smaller:
+        inner &= ~mask(other)
+    if inner.sum() < _LEAST_PIXELS or not around.any():
+        return None
+    shares = colour_classes(window[inner][None])[:, 0].mean(1)
+    best = int(shares.argmax())
+    outside = window[around][None]
+    if shares[best] < _LEAST_SHARE or colour_classes(outside)[best].mean() > _MOST_AROUND:
+        return None
+    is_dark = COLOURS[best] == 'black' and outside.max(-1).mean() / 255 < _LEAST_LIGHT
+    return None if is_dark else COLOURS[best]
 
 
 def _scaled(box: Box, factor: float) -> Box:

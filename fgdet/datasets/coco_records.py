@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fgdet.text.english import article, counted, listed
 from fgdet.utils.checks import UserError
 from fgdet.utils.files import read_json
 
-_NUMBERS = {1: 'a', 2: 'two', 3: 'three', 4: 'four', 5: 'five', 6: 'six', 7: 'seven', 8: 'eight', 9: 'nine'}
 #: Smallest side of a box, in pixels, that gets a record.
 SMALLEST_SIDE = 8
 
@@ -110,19 +110,19 @@ def _record(
 ) -> dict[str, Any]:
     names = [categories[a['category_id']]['name'] for a in annotations]
     counts = Counter(names)
-    listed = _join([_counted(name, count) for name, count in counts.items()])
+    overview = listed([counted(name, count) for name, count in counts.items()])
     places = [_place(a['bbox'], image) for a in annotations]
-    details = _join([f'{_article(name)} {place}' for name, place in zip(names, places, strict=True)])
+    details = listed([f'{article(name)} {place}' for name, place in zip(names, places, strict=True)])
     absent = [c for c in categories.values() if c['name'] not in counts]
     return dict(
         f_path=image['file_name'],
-        caption=f'A photograph of {listed}. In the picture there is {details}.',
-        short_caption=listed,
+        caption=f'A photograph of {overview}. In the picture there is {details}.',
+        short_caption=overview,
         bbox_info=[
             dict(
                 bbox=[*_normalised(a['bbox'], image), 1.0],
                 short_expr=name,
-                long_expr=f'{_article(name)} {place}',
+                long_expr=f'{article(name)} {place}',
                 flag_short_neg=int(bool(absent)),
                 short_expr_negs={
                     str(i): text
@@ -150,24 +150,3 @@ def _normalised(bbox: list[float], image: dict[str, Any]) -> list[float]:
 def _place(bbox: list[float], image: dict[str, Any]) -> str:
     centre = (bbox[0] + bbox[2] / 2) / image['width']
     return 'on the left' if centre < 1 / 3 else 'on the right' if centre > 2 / 3 else 'in the middle'
-
-
-def _counted(name: str, count: int) -> str:
-    return _article(name) if count == 1 else f'{_NUMBERS.get(count, "many")} {_plural(name)}'
-
-
-def _article(name: str) -> str:
-    return f'{"an" if name[0].lower() in "aeiou" else "a"} {name}'
-
-
-def _plural(name: str) -> str:
-    irregular = {'person': 'people', 'mouse': 'mice', 'knife': 'knives', 'sheep': 'sheep', 'skis': 'skis'}
-    if name in irregular:
-        return irregular[name]
-    if name.endswith(('scissors', 'broccoli')):
-        return name
-    return name + ('es' if name.endswith(('s', 'sh', 'ch', 'x')) else 's')
-
-
-def _join(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ', '.join(parts[:-1]) + ' and ' + parts[-1]
