@@ -51,8 +51,8 @@ def test_name_colours__of_one_thing(around, inside, name):
 
 def test_name_colours__leaves_out_what_lies_upon_the_thing_and_odd_boxes():
     pixels = scene((128, 128, 128), NAMED['red'])
-    pixels[35:65, 25:52] = NAMED['blue']  # a smaller thing, on most of the middle
-    boxes = [(20.0, 20.0, 80.0, 80.0), (25.0, 35.0, 52.0, 65.0)]
+    pixels[35:65, 25:51] = NAMED['blue']  # a smaller thing, on most of the middle
+    boxes = [(20.0, 20.0, 80.0, 80.0), (25.0, 35.0, 51.0, 65.0)]
     assert name_colours(pixels, boxes[:1]) == [None]
     assert name_colours(pixels, boxes) == ['red', None]
     odd = [(0, 0, 100, 100), (-50, -50, -10, -10), (30, 30, 30, 30), (90, 90, 400, 400)]
