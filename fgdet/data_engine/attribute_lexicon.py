@@ -120,7 +120,7 @@ _POSTURES = 'standing sitting lying walking running jumping'
 #: By class, the words of lines with many senses that can be written for it. What is not listed has none.
 _SUITS = {
     'person': dict(state=f'{_POSTURES} kneeling'),
-    'animal': dict(colour='black white brown grey orange', pattern='striped spotted plain', state=_POSTURES),
+    'animal': dict(colour='black white brown grey', pattern='striped spotted plain', state=_POSTURES),
     'hair': dict(colour='black brown blonde grey white red'),
     'face': dict(),
     'vehicle': dict(colour=_BASIC, pattern='striped plain checkered'),

@@ -24,7 +24,8 @@ from fgdet.utils.checks import UserError
 
 #: Most pairs of changes that are looked at for a phrase.
 _MOST_PAIRS = 200
-_ADDED_NUMBERS = ('two', 'three', 'four', 'five')
+#: Numbers that are added to a phrase, and how many things of its noun there may be: more are often miscounted.
+_MOST_NUMBERS, _MOST_COUNTED = 4, 5
 
 
 class Change(NamedTuple):
@@ -308,15 +309,17 @@ def _placed(scene: Scene, rng: random.Random) -> list[Change]:
 
 
 def _counted(scene: Scene, rng: random.Random) -> list[Change]:
-    """Numbers for the article of a phrase about one thing, of which no other is in its box."""
+    """Numbers for the article of a phrase about one thing, above how many of them there may be."""
     phrase, place = scene.phrase.text, scene.reading.place
     end = place.start - 1 if place else len(phrase.rstrip(' .'))
     head = phrase[:end]
     article, _, rest = head.partition(' ')
     is_one = scene.phrase.number == 'one' and article.lower() in ('a', 'an', 'one') and "'" not in head
-    if not is_one or not scene.ends_in_noun(rest) or not is_countable(scene.noun) or scene.has_others_inside():
+    most = scene.most_like(place.place if place else ('', ''))
+    if not is_one or not scene.ends_in_noun(rest) or not is_countable(scene.noun) or most > _MOST_COUNTED:
         return []
-    numbers = rng.sample(_ADDED_NUMBERS, len(_ADDED_NUMBERS))
+    numbers = [name for name, number in NUMBERS.items() if number > most][:_MOST_NUMBERS]
+    rng.shuffle(numbers)
     return [Change(0, len(article), 'count', article, number, end) for number in numbers]
 
 

@@ -25,6 +25,10 @@ REASONS = {
     'duplicate': 'there is one like it',
     'elsewhere': 'it is true of something else in the image',
 }
+#: Of a crowd: there may be any number.
+UNCOUNTED = 99
+#: Intersection over union from which an annotation is the region's own.
+_SAME_BOX = 0.7
 _MOST_NEW_WORDS = 8
 _COUNTED = 'one two three four five six seven eight nine ten'
 NUMBERS = {name: number for number, name in enumerate(_COUNTED.split(), 1)}
@@ -122,9 +126,11 @@ class Scene:
             for number, other in enumerate(record.regions)
             if number != position
         ]
-        boxes = [(singular(each['name'].lower()), each['bbox']) for each in record.annotations]
-        corners = [(name, (x, y, x + width, y + height)) for name, (x, y, width, height) in boxes]
-        self.things += [Thing(name, None, box) for name, box in corners if _overlap(box, self.box) < 0.7]
+        for each in record.annotations:
+            x, y, width, height = each['bbox']
+            box = (x, y, x + width, y + height)
+            if _overlap(box, self.box) < _SAME_BOX:
+                self.things.append(Thing(_name_of(each), None, box, 'group' if each.get('iscrowd') else 'one'))
 
     def reasons(self, negative: Negative) -> list[str]:
         """Return which of :data:`REASONS` hold against a negative, ``duplicate`` excepted; none where it is good."""
@@ -156,18 +162,18 @@ class Scene:
         """Tell whether the region's box is clearly not at a place."""
         return is_clearly_false(place, self.box, self.size, self.phrase.number != 'one')
 
-    def has_others_inside(self) -> bool:
-        """Tell whether the box has a good part of another thing of the same noun in it."""
-        boxes = [thing.box for thing in self.things if thing.box and _is_same_noun(thing.noun, self.noun)]
-        return any(_share_inside(box, self.box) > 0.3 for box in boxes)
+    def most_like(self, place: tuple[str, str]) -> int:
+        """Return how many things of the noun may be at a place; no number above :data:`UNCOUNTED` is known.
 
-    def _most_like(self, place: tuple[str, str]) -> int:
-        """How many things of the noun may be at a place: by regions or by annotations, whichever has more."""
+        Regions or annotations decide, whichever has more of them.
+        """
         like = [
             thing
             for thing in self.things
             if thing.box and _is_same_noun(thing.noun, self.noun) and not is_clearly_false(place, thing.box, self.size)
         ]
+        if any(thing.number == 'group' for thing in like):
+            return UNCOUNTED
         annotated = sum(thing.reading is None for thing in like)
         return 1 + max(annotated, len(like) - annotated)
 
@@ -197,7 +203,7 @@ class Scene:
         if not new and not new_place:
             return False
         place = reading.place.place if reading.place else ('', '')
-        if any(word.kind == 'count' and NUMBERS.get(word.word, 99) <= self._most_like(place) for word in new):
+        if any(word.kind == 'count' and NUMBERS.get(word.word, 99) <= self.most_like(place) for word in new):
             return True
         if any(_is_in_caption(word, self.captions) for word in new) and not new_place and len(new) == 1:
             return True
@@ -225,6 +231,10 @@ def _is_true_of(
         if new_place and not place and not (thing.box and all(size)):
             return False
     return all(any(_share_sense(a.word, b.word) and _is_same_noun(a.noun, b.noun) for b in said) for a in new)
+
+
+def _name_of(annotation: dict[str, Any]) -> str:
+    return singular(annotation['name'].replace('_', ' ').strip().lower())
 
 
 def _share_sense(word: str, other: str) -> bool:
@@ -260,13 +270,6 @@ def _says_twice(reading: Reading) -> bool:
     """Whether two words of one sense, or two counts, are said of one noun."""
     said = Counter((SENSES[word.word][0].words[0], word.noun) for word in reading.words if word.kind != 'position')
     return max(said.values(), default=0) > 1
-
-
-def _share_inside(box: Sequence[float], other: Sequence[float]) -> float:
-    """Share of the first box that is inside of the second."""
-    width = min(box[2], other[2]) - max(box[0], other[0])
-    height = min(box[3], other[3]) - max(box[1], other[1])
-    return max(width, 0) * max(height, 0) / max((box[2] - box[0]) * (box[3] - box[1]), 1e-9)
 
 
 def _overlap(box: Sequence[float], other: Sequence[float]) -> float:

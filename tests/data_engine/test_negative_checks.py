@@ -78,6 +78,8 @@ def test_reasons__numbers_up_to_what_is_there():
     scene = Scene(record_of('a dog', annotations=dogs), 0)
     found = [scene.reasons(Negative(f'{number} dogs')) for number in ('two', 'three', 'four')]
     assert found == [['elsewhere'], ['elsewhere'], []]
+    crowd = Scene(record_of('a dog', annotations=[dict(name='dog', bbox=[60, 10, 20, 20], iscrowd=1)]), 0)
+    assert crowd.reasons(Negative('ten dogs')) == ['elsewhere']
 
 
 def test_sift__takes_the_first_good_ones_and_counts_all_it_looked_at():
