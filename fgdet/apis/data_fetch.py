@@ -124,7 +124,7 @@ class _Run:
         self.manifest: dict[str, Any] = {}
         self._save()
         if (out / DEAD_LINKS).exists():  # lines of a shard that was not finished
-            os.truncate(out / DEAD_LINKS, self.shards[-1]['dead_end'] if self.shards else 0)
+            _cut(out / DEAD_LINKS, self.shards)
 
     async def fetch(self, is_allowed: Policy) -> None:
         """Fetch what is missing."""
@@ -223,10 +223,8 @@ class _Run:
                 tar.add(key, members)
                 keys.add(key)
                 size += sum(map(len, members.values()))
-        dead_end = self.shards[-1]['dead_end'] if self.shards else 0
         with open(self.out / DEAD_LINKS, 'ab') as file:
-            file.truncate(dead_end)
-            dead_end += file.write(''.join(lines).encode())
+            dead_end = file.tell() + file.write(''.join(lines).encode())
         shard = dict(
             name=path.name if keys else None, first=first, end=first + len(links), samples=len(keys), bytes=size
         )
@@ -249,6 +247,13 @@ class _Run:
         self.manifest = dict(made_of=self._made_of(), links=links, **totals, dead=dict(dead.most_common()))
         self.manifest['shards'] = self.shards
         write_json(self.out / MANIFEST, self.manifest)
+
+
+def _cut(dead_links: Path, shards: list[dict[str, Any]]) -> None:
+    """Take the lines behind those of whole shards off the list; one that somebody made shorter stays as it is."""
+    end = shards[-1]['dead_end'] if shards else 0
+    if dead_links.stat().st_size > end:
+        os.truncate(dead_links, end)
 
 
 def _dead(reason: str, detail: str) -> Outcome:

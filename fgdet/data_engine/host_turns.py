@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fgdet.data_engine.download_guard import DeadLink
 
-#: Connections to a host that fail one after another before its other links are given up unasked.
+#: Requests of a host that fail to connect or time out, one after another, before its other links are given up unasked.
 MOST_FAILURES = 10
 _SWEEP = 10_000  # hosts that are remembered before those at rest are forgotten
 
@@ -21,7 +21,7 @@ class Host:
     def __init__(self, at_once: int) -> None:
         self.slots = asyncio.Semaphore(at_once)
         self.users = 0
-        self.failures = 0  # connections that failed since the last one that did not
+        self.failures = 0  # in a row
         self.next_start = 0.0  # in the time of the event loop
 
     def pause(self, seconds: float) -> None:
@@ -47,7 +47,7 @@ class HostTurns:
         """Wait for a turn and hold it for the block.
 
         Raises:
-            DeadLink: ``host-down``: the last :data:`MOST_FAILURES` connections to this host failed, or it asked for a
+            DeadLink: ``host-down``: the last :data:`MOST_FAILURES` requests of this host failed, or it asked for a
                 longer wait than it gets.
         """
         host = self._host(name)

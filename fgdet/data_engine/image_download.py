@@ -160,8 +160,10 @@ class ImageDownloader:
                 kind = 'tls'
             raise DeadLink(kind, f'host {url.host}: no connection', again=kind == 'connect') from error
         except httpcore2.ReadTimeout as error:
+            host.failures += 1
             raise DeadLink('read-timeout', f'host {url.host}: silent for {self.settings.read_s:g} s') from error
         except asyncio.TimeoutError as error:
+            host.failures += 1
             raise DeadLink('timeout', f'host {url.host}: not done in {self.settings.total_s:g} s') from error
         except httpcore2.LocalProtocolError as error:
             raise DeadLink('bad-url', 'it cannot be sent in a request') from error
