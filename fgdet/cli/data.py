@@ -2,6 +2,7 @@
 
 import click
 
+from fgdet.cli.data_build import build
 from fgdet.cli.data_fetch import fetch
 from fgdet.cli.data_pack import pack
 from fgdet.cli.data_stats import stats
@@ -33,5 +34,5 @@ def from_coco(ann_file: str, out: str, negatives: int, seed: int, json_file: str
     click.echo(f'{counts["records"]} records with {counts["regions"]} regions: {out}')
 
 
-for _command in (fetch, pack, verify, stats, view):
+for _command in (build, fetch, pack, verify, stats, view):
     command.add_command(_command)

@@ -94,11 +94,14 @@ class StagePool:
                 yield batch, run_batch(stage, batch)
             return
         todo = iter(batches)
+        waiting: list[Batch] = []
         running: dict[Future[Results], Batch] = {}
         while True:
             try:
-                for batch in islice(todo, 2 * self.workers - len(running)):
-                    running[self._submit(number, batch)] = batch
+                waiting += islice(todo, 2 * self.workers - len(running) - len(waiting))
+                while waiting:
+                    future = self._submit(number, waiting[-1])
+                    running[future] = waiting.pop()
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -132,7 +135,8 @@ class StagePool:
             context.set_forkserver_preload([__name__, *sorted({type(stage).__module__ for stage in self.stages})])
         ended, self._alive = context.Pipe(duplex=False)
         pickled = [b'' if getattr(stage, 'in_process', False) else pickle.dumps(stage) for stage in self.stages]
-        executor = ProcessPoolExecutor(self.workers, context, _start_worker, (pickled, ended))
+        initargs = (pickled, ended, dict(os.environ), os.getcwd())  # the server that forks them may be older than these
+        executor = ProcessPoolExecutor(self.workers, context, _start_worker, initargs)
         try:
             executor.submit(os.getpid).result()
         except BrokenProcessPool as error:
@@ -147,8 +151,10 @@ class StagePool:
         self._executor = self._alive = None
 
 
-def _start_worker(pickled: list[bytes], ended: Connection) -> None:
+def _start_worker(pickled: list[bytes], ended: Connection, environment: dict[str, str], folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started us hears it, and ends us
+    os.environ.update(environment)
+    os.chdir(folder)
     _PICKLED[:] = pickled
     threading.Thread(target=_end_with, args=(ended,), daemon=True).start()
 
