@@ -9,9 +9,9 @@ from fgdet.data_engine.image_record import Phrase
 from fgdet.data_engine.word_tables import is_plural, kind_of, table
 from fgdet.data_engine.word_tags import Word, tag_words
 
-_BEFORE_NOUN = '(?:R*[AM](?:,?C?R*[AM])*)?'
+_BEFORE_NOUN = '(?:R{0,3}[AM](?:,?C?R{0,3}[AM]){0,9})?'
 # Over tags, one letter a word: `the two big dogs`, `a man's left hand`.
-_CHUNK = re.compile(f"D{{0,2}}{_BEFORE_NOUN}N+(?:'{_BEFORE_NOUN}N+)*")
+_CHUNK = re.compile(f"D{{0,2}}{_BEFORE_NOUN}N+(?:'{_BEFORE_NOUN}N+){{0,3}}")
 _DEPTH = ('background', 'foreground', 'distance')
 
 
@@ -57,6 +57,8 @@ class _Chunker:
         self.hidden: set[int] = set()
         self.plain: set[int] = set()
         self.held: set[int] = set()
+        #: Places of `of` that join nothing.
+        self.cut: set[int] = set()
 
     def phrases(self) -> list[Phrase]:
         return [self._phrase(chunk) for chunk in self.chunks.values() if not self._is_left_out(chunk)]
@@ -131,7 +133,7 @@ class _Chunker:
         if chunk.first in self.plain:
             return _Extension(last)
         if chunk.first in self.held:
-            return self._possession(last) or _Extension(last)
+            return (self._possession(last) if self._lower(last) == 'with' else None) or _Extension(last)
         attributes: tuple[dict[str, str], ...] = ()
         found = self._possession(last) or self._posture(last)
         if found:
@@ -148,10 +150,13 @@ class _Chunker:
         return _Extension(last, attributes)
 
     def _end_of(self, chunk: _Chunk) -> int:
-        """The end of a chunk with all its ``of``."""
+        """The end of a chunk with its ``of``, three in a row at most; there the chain ends for all phrases in it."""
         last = chunk.last
-        while inner := self._of(last):
+        for _ in range(3):
+            if not (inner := self._of(last)):
+                return last
             last = inner.last
+        self.cut.add(last)
         return last
 
     def _possession(self, last: int) -> _Extension | None:
@@ -177,7 +182,7 @@ class _Chunker:
         return None
 
     def _is_worn(self, chunk: _Chunk) -> bool:
-        head = self._head(chunk)
+        head = self._head(chunk).rsplit(' ', 1)[-1]
         worn = table('clothing')
         return head in worn or head.rstrip('s') in worn or head.removesuffix('es') in worn
 
@@ -216,7 +221,7 @@ class _Chunker:
         if self._lower(last) not in ('in', 'on', 'at', 'to'):
             return None
         inner = self.chunks.get(last + 1)
-        if inner is None or self._head(inner) not in table('places'):
+        if inner is None or self._head(inner) not in table('places') or inner.last > inner.noun + 1:
             return None
         end = self._end_of(inner)
         if (self.tags[inner.first] == 'D' and self._lower(inner.first) != 'the') or self._lower(end) == 'of':
@@ -226,7 +231,7 @@ class _Chunker:
 
     def _of(self, last: int) -> _Chunk | None:
         """The chunk after ``of`` at ``last``."""
-        return self.chunks.get(last + 1) if self._lower(last) == 'of' else None
+        return self.chunks.get(last + 1) if self._lower(last) == 'of' and last not in self.cut else None
 
     def _head(self, chunk: _Chunk) -> str:
         return self.words[chunk.last - 1].lower
@@ -237,11 +242,11 @@ class _Chunker:
     def _span(self, first: int, last: int) -> tuple[int, int]:
         """Characters of words ``first`` to before ``last``; a quotation mark that opens within is closed."""
         start, end = self.words[first].start, self.words[last - 1].end
-        text, after = self.caption[start:end], self.caption[end : end + 1]
-        if (text.count('"') % 2 and after == '"') or (
-            text.count('\u201c') > text.count('\u201d') and after == '\u201d'
-        ):
-            end += 1
+        after = self.caption[end : end + 1]
+        if after and after in '"\u201d':
+            text = self.caption[start:end]
+            is_open = text.count('"') % 2 if after == '"' else text.count('\u201c') > text.count('\u201d')
+            end += bool(is_open)
         return start, end
 
     def _text(self, first: int, last: int) -> str:

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from fgdet.data_engine.word_tables import is_plural, table, word_class
+from fgdet.data_engine.word_tables import is_plural, kind_of, table, word_class
 
 _MARK = '\u0300-\u036f'
 _LETTER = rf'[^\W_][{_MARK}]*'
@@ -11,11 +11,18 @@ _TOKEN = re.compile(
     rf"(?P<word>(?:{_LETTER})+(?:(?:[-\u2010\u2011]|['\u2019](?!s\b))(?:{_LETTER})+)*)"
     rf"|(?P<own>['\u2019]s\b|(?<=s)['\u2019](?=\s))|(?P<quote>[\"\u201c\u201d\u00ab\u00bb])|(?P<comma>,)|(?P<rest>[^\s_])"
 )
+_PLAIN_SIGNS = str.maketrans({'\u2019': "'", '\u2010': '-', '\u2011': '-'})
 _BREAKS = re.compile(r'[.!?;:()\[\]{}/|*#\u2014\u2013-]')
 # `black and white cat`, `red, white and blue flag`: what stands between an adjective and its noun.
-_LISTED = re.compile('(?:,?C?R*[Axcgd])+[Nxcnp]')
+_LISTED = re.compile('(?:,?C?R{0,3}[Axcgd]){1,9}[Nxcnp]')
 # `a snow covered hill`: with the noun before them they describe the noun after them.
 _ENDINGS = frozenset(['covered', 'filled', 'lined', 'topped', 'capped', 'colored', 'coloured', 'shaped', 'sized'])
+# Plurals that describe the noun after them: `a water sports shop`.
+_PLURAL_FIRST = frozenset(['sports', 'arts', 'goods', 'games', 'sales', 'savings', 'crafts'])
+# With `and` before them they do things: `a man and a woman walk`.
+_BEINGS = frozenset(
+    ['man', 'woman', 'boy', 'girl', 'child', 'person', 'dog', 'cat', 'horse', 'mother', 'father', 'groom']
+)
 _BE_OR_HAVE = frozenset(['is', 'are', 'was', 'were', 'be', 'been', 'being', 'am', 'has', 'have', 'had', 'having'])
 
 
@@ -66,7 +73,8 @@ def split_words(caption: str) -> list[Word]:
 
 
 def _plain(word: str) -> str:
-    return word.lower().replace('\u2019', "'").replace('\u2010', '-').replace('\u2011', '-')
+    lower = word.lower()
+    return lower if lower.isascii() else lower.translate(_PLAIN_SIGNS)
 
 
 def tag_words(caption: str) -> list[Word]:
@@ -81,12 +89,14 @@ def tag_words(caption: str) -> list[Word]:
         after = classes[place + 1] if place + 1 < len(words) else '.'
         if found in 'xcgd' and _LISTED.match(shape, place + 1):
             after = 'A'
-        if found in 'NABCPMK,.':
+        if found == 'N' and before == 'N' and word.lower[-1] == 's' and is_plural(word.lower):
+            tag = _noun_or_unknown_verb(word.lower, place, words, tags, after)
+        elif found in 'NABCPMK,.':
             tag = found
         elif found in 'xc':
             tag = _adjective_or_noun(found, ''.join(tags[-5:]) or '.', after)
         elif found in 'gd':
-            tag = _participle(before, after)
+            tag = _participle(word.lower, before, after)
         elif found in 'vnsp':
             tag = _verb_or_noun(found, place, words, tags, after)
         else:
@@ -118,8 +128,10 @@ def _adjective_or_noun(found: str, behind: str, after: str) -> str:
     return 'N' if found == 'x' or behind.rstrip('A')[-1:] in ('D', 'M', "'") else 'A'
 
 
-def _participle(before: str, after: str) -> str:
-    if before in 'NOB':
+def _participle(word: str, before: str, after: str) -> str:
+    # `, eating pizza` is done by someone; `, running water` is there.
+    is_done = before in 'C,.' and word.endswith('ing') and not kind_of(word)
+    if before in 'NOB' or is_done:
         return 'G'
     if after in 'NxcAnp':
         return 'A'
@@ -145,20 +157,36 @@ def _verb_or_noun(found: str, place: int, words: list[Word], tags: list[str], af
     return 'V'
 
 
+def _start(place: int, tags: list[str], inside: str) -> int:
+    """The first of the words before ``place``, nine at most, whose tags are all ``inside``."""
+    least = max(place - 9, 0)
+    while place > least and tags[place - 1] in inside:
+        place -= 1
+    return place
+
+
+def _noun_or_unknown_verb(word: str, place: int, words: list[Word], tags: list[str], after: str) -> str:
+    """No plural ends a noun phrase that `a` begins: `a soldier salutes a flag`."""
+    first = _start(place - 1, tags, 'DAN')
+    is_one = words[first].lower in ('a', 'an') or (tags[first] == 'D' and after == 'D')
+    is_name = word in _PLURAL_FIRST or is_plural(words[place - 1].lower)
+    return 'V' if is_one and not is_name else 'N'
+
+
 def _after_noun(found: str, place: int, words: list[Word], tags: list[str], after: str) -> str:
     """A verb agrees with the noun before it, which is its subject; else it is part of a compound."""
-    first = place - 1
-    while first > 0 and tags[first - 1] in "DAMN'":
-        first -= 1
-    is_many = is_plural(words[place - 1].lower)
+    first = _start(place - 1, tags, "DAMN'")
+    subject = words[place - 1].lower
+    is_many = is_plural(subject) and subject not in _PLURAL_FIRST
     if found in 'vs':
         return 'V'
     if found == 'n':
-        is_joined = first > 1 and tags[first - 1] == 'C' and tags[first - 2] == 'N'
+        is_joined = first > 1 and tags[first - 1] == 'C' and tags[first - 2] == 'N' and subject in _BEINGS
         return 'V' if is_many or is_joined else 'N'
     if is_many:
         return 'V' if after == 'D' else 'N'
-    return 'V' if words[first].lower in ('a', 'an', 'one') or after in 'DPROM' else 'N'
+    is_subject = tags[first] == 'D' or first == 0
+    return 'V' if words[first].lower in ('a', 'an', 'one') or (is_subject and after in 'DPROM') else 'N'
 
 
 def _exception(word: str, tag: str, before: str, after: str) -> str:
@@ -168,6 +196,12 @@ def _exception(word: str, tag: str, before: str, after: str) -> str:
         return 'O'
     if word == 'one':
         return 'M' if is_nominal else 'O'
+    if tag == 'O' and after == "'" and word.startswith(('some', 'every')):
+        return 'N'
+    if word == 'her' and after in 's,.PBCDO':
+        return 'O'
+    if word == 'set' and before == 'N' and after == 'P':
+        return 'G'
     if word in ('can', 'saw', 'set', 'felt') and before in "DAMN'" and not (word == 'can' and before == 'N'):
         return 'A' if word == 'felt' and is_nominal else 'N'
     if word in ('pair', 'couple', 'dozen', 'dozens', 'hundreds', 'thousands'):

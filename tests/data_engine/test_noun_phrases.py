@@ -90,6 +90,17 @@ VOCABULARY = """
 a the no two of with in on and , . " 's red wooden dog dogs crowd cup of people background holding wearing sitting
 is made left orange light stands reads that one traffic light İ ß e\u0301 \u2019s \u201c \u201d
 """
+# Units whose repetition nests or never ends.
+CHAINS = [
+    'a dog of ',
+    'a dog holding ',
+    'a dog with ',
+    'a crowd of ',
+    "man's ",
+    'very ',
+    'red, ',
+    'a man wearing a hat and ',
+]
 WORDS = st.sampled_from(VOCABULARY.split())
 
 
@@ -110,3 +121,14 @@ def test_noun_phrases__stand_in_the_caption_and_nest_or_are_apart(caption):
             assert not first.start < second.start < first.end < second.end, (first, second)
     assert [each.start for each in phrases] == sorted({each.start for each in phrases})
     assert tag_words(caption) == tag_words(caption)
+
+
+@pytest.mark.parametrize('unit', CHAINS)
+def test_noun_phrases__of_an_endless_caption_nest_or_are_apart(unit):
+    caption = unit * 3000
+    phrases = noun_phrases(caption)
+    ends: list[int] = []
+    for phrase in phrases:
+        ends = [end for end in ends if end > phrase.start]
+        assert all(phrase.end <= end for end in ends) and len(ends) < 5
+        ends.append(phrase.end)

@@ -1,6 +1,7 @@
 """The stage of phrases: what it keeps, merges and says of itself."""
 
 import sys
+from importlib.resources import files
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from fgdet.data_engine.image_record import ImageRecord, Phrase
 from fgdet.data_engine.noun_phrases import noun_phrases
 from fgdet.data_engine.phrases import PhraseExtraction, merge_duplicates
-from fgdet.data_engine.word_tables import tables_hash
+from fgdet.data_engine.word_tables import _TABLES, tables_hash
 from fgdet.utils.checks import UserError
 
 
@@ -64,6 +65,11 @@ def test_merge_duplicates__drops_what_names_a_thing_again():
         'The dog with a ball',
         'a ball',
     ]
+
+
+def test_tables_hash__covers_every_table():
+    folder = files('fgdet.data_engine') / 'words'
+    assert {f'{name}.txt' for name in _TABLES} == {file.name for file in folder.iterdir()}
 
 
 def test_run__by_a_spacy_model_takes_its_tags(monkeypatch):
