@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -105,8 +104,7 @@ class CaptionFilter:
     Args:
         fewest_words: of the caption.
         most_words: the same.
-        most_repeated: share of a text's runs of three words that stood in it before; of texts of ten words and more. A
-            model that has lost the thread says the same again and again.
+        most_repeated: see :func:`repeated_share`.
         language: one of :data:`~fgdet.data_engine.caption_language.STOP_WORDS`; None: any.
         unsafe_words: a UTF-8 file, one word or phrase a line, ``#`` before a remark; what holds one as whole words, in
             any case, is left out. None: no such test.
@@ -142,6 +140,7 @@ class CaptionFilter:
             fewest_words=self.fewest_words,
             most_words=self.most_words,
             most_repeated=self.most_repeated,
+            repeated='longest periodic stretch or repeated sentences, version 1',
             language=self.language,
             language_test=None if self.language is None else 'script and frequent words, version 1',
             unsafe_words=self._unsafe_hash,
@@ -177,12 +176,26 @@ class CaptionFilter:
 
 
 def repeated_share(text: str) -> float:
-    """The share of the runs of three words that stood in the text before, 0..1; 0 for fewer than ten words."""
+    """The share of a text's words, 0..1, that are said again where a model has lost the thread.
+
+    That is the larger of two: the longest stretch that goes on with the same words, up to twenty, for at least the
+    third time (``and a dog and a dog and a dog``), without the first time; and the words of sentences that stood in the
+    text before.
+    """
     words = re.findall(r'\w+', text.lower())
-    if len(words) < 10:
-        return 0.0
-    runs = Counter(zip(words, words[1:], words[2:], strict=False))
-    return 1 - len(runs) / runs.total()
+    stretch = max((_periodic_stretch(words, period) for period in range(1, min(20, len(words) // 3) + 1)), default=0)
+    sentences = [re.findall(r'\w+', part) for part in re.split(r'[.!?\n]+', text.lower())]
+    again = sum(len(each) for i, each in enumerate(sentences) if each in sentences[:i])
+    return max(stretch, again) / max(1, len(words))
+
+
+def _periodic_stretch(words: Sequence[str], period: int) -> int:
+    """The most words in a row that each stood ``period`` words before; 0 for fewer than two periods."""
+    longest = length = 0
+    for i in range(period, len(words)):
+        length = length + 1 if words[i] == words[i - period] else 0
+        longest = max(longest, length)
+    return longest if longest >= 2 * period else 0
 
 
 def read_word_list(path: str | Path) -> tuple[re.Pattern[str], str]:

@@ -16,7 +16,7 @@ import numpy as np
 
 _BITS = 64
 # Codes whose candidates are looked at together; pairs that are compared at once.
-_WINDOW, _AT_ONCE = 1 << 16, 1 << 22
+_WINDOW, _AT_ONCE = 1 << 16, 1 << 20
 # A look-up takes as long as so many comparisons.
 _LOOKUP = 10
 _ONES = np.array([bin(byte).count('1') for byte in range(256)], dtype=np.uint8)

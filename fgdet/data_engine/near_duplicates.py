@@ -49,7 +49,9 @@ class NearDuplicates:
 
     Args:
         images: folder of the images.
-        distance: bits of 64 in which the hashes of two that look alike may differ.
+        distance: bits of 64 in which the hashes of two that look alike may differ. Of 100 photographs, copies of half
+            and a quarter the size or of JPEG quality 10 differ in at most 4, copies without a border of 2 % in 4 at the
+            median; among 256 photographs no two differ in fewer than 16. From 6 on the search takes much longer.
         mirrored: whether an image and its mirror image look alike.
         batch_size: records that are hashed at once.
 
@@ -59,7 +61,7 @@ class NearDuplicates:
 
     name = 'near_duplicates'
 
-    def __init__(self, images: str | Path, distance: int = 6, mirrored: bool = False, batch_size: int = 64) -> None:
+    def __init__(self, images: str | Path, distance: int = 5, mirrored: bool = False, batch_size: int = 64) -> None:
         if not 0 <= distance <= 16:
             raise ValueError(f'distance: expected 0 to 16 bits of 64, got {distance}')
         self.images, self.distance, self.mirrored, self.batch_size = images, distance, mirrored, batch_size
@@ -75,7 +77,7 @@ class NearDuplicates:
     def run_all(self, records: Iterable[ImageRecord]) -> Iterator[ImageRecord | Failure]:
         """Yield all records in the order of their keys, those that look like an earlier one dropped.
 
-        An earlier one that was dropped itself hides nothing. It holds 12 bytes an image, about 50 while it searches.
+        An earlier one that was dropped itself hides nothing. It holds 12 bytes an image, about 80 while it searches.
 
         Args:
             records: what can be gone through several times, such as a list; in the order of keys it is not held in
@@ -126,22 +128,24 @@ def first_of_each(codes: np.ndarray, distance: int, mirrored: int | None = None)
         mirrored: bits that a mirror turns, where a code may be close to another's mirrored one; None: it may not.
 
     Returns:
-        (N,) int64, ``first[i] <= i``; ``first[i] == i`` for those that stay.
+        (N,) int32, ``first[i] <= i``; ``first[i] == i`` for those that stay.
     """
     distinct, position, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    order = np.argsort(position)  # distinct codes in the order in which they appear
+    position, inverse = position.astype(np.int32), inverse.reshape(-1).astype(np.int32)
+    order = np.argsort(position).astype(np.int32)  # distinct codes in the order in which they appear
     ordered = distinct[order]
+    del distinct
     pairs = close_pairs(ordered, distance)
     if mirrored is not None:
         turned = close_pairs(ordered, distance, ordered ^ np.uint64(mirrored))
         pairs = np.unique(np.concatenate([pairs, turned]), axis=0)
-    stands = np.arange(len(ordered))
+    stands = np.arange(len(ordered), dtype=np.int32)
     for i, j in pairs.tolist():  # by rising i, then j
         if stands[i] == i and stands[j] == j:
             stands[i] = j
     rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return position[order][stands[rank[inverse.reshape(-1)]]]
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return position[order][stands[rank[inverse]]]
 
 
 class NearDuplicateCaptions:

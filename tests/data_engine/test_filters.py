@@ -109,5 +109,9 @@ def test_caption_filter__unsafe_words_are_the_users_own(tmp_path: Path) -> None:
 
 def test_repeated_share__worked_by_hand() -> None:
     assert repeated_share('one two three four five six seven eight nine ten') == 0
-    assert repeated_share('a b c ' * 4) == 1 - 3 / 10  # 12 words, 10 runs, 3 of them different
-    assert repeated_share('a a a a a') == 0
+    assert repeated_share('a b c ' * 4 + 'd') == 9 / 13
+    assert repeated_share('a b c a b c d') == 0  # said twice
+    assert repeated_share('very very very good') == 2 / 4
+    assert repeated_share('There is a dog. There is a cat. there is a Dog!') == 4 / 12
+    listed = 'There is a dog on the left. There is a dog on the right. There is a dog in the middle.'
+    assert repeated_share(listed) == repeated_share('') == 0

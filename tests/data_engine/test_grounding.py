@@ -8,14 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmdet.models import DetDataPreprocessor
+from mmengine.structures import InstanceData
+from PIL import Image
 from torchvision.ops import batched_nms
 
+from fgdet.apis.detection import Detector
+from fgdet.apis.inference_settings import InferenceSettings
 from fgdet.data_engine.grounding import AnnotationGrounding, DetectorGrounding, suppressed
 from fgdet.data_engine.image_record import ImageRecord, Phrase, Region
 from fgdet.data_engine.noun_matching import NounMatcher
 from fgdet.data_engine.stage import Failure
+from fgdet.data_engine.text_detectors import load_text_detector
+from fgdet.registry import MODELS
+from fgdet.structures.vocabulary import Vocabulary
 from fgdet.utils.checks import UserError
 from tests.data_engine.pictures import save, scene
+from tests.detector_builders import NAMES, detector_config, tiny_detector
 
 
 def phrase(text: str, noun: str, *attributes: tuple[str, str], number: str = 'one', start: int = -1) -> Phrase:
@@ -220,21 +229,71 @@ def test_suppressed__as_torchvision_does() -> None:
 
 
 def test_text_detector__is_built_from_its_files(tmp_path: Path) -> None:
-    from fgdet.data_engine.text_detectors import load_text_detector
-    from tests.detector_builders import NAMES, detector_config, tiny_detector
-
     config, checkpoint = tmp_path / 'detector.py', tmp_path / 'detector.pth'
     detector_config().dump(config)
     torch.save(dict(state_dict=tiny_detector().state_dict()), checkpoint)
     detect = load_text_detector(str(config), str(checkpoint), 'cpu')
     image = np.asarray(scene(0, (64, 48)))
-    _, _, labels = detect(image, ['a red mug', 'a tree'])
-    assert set(labels.tolist()) <= {0, 1}
-    first = detect(image, NAMES)
-    again = detect(image, NAMES)
-    np.testing.assert_array_equal(first[1], again[1])
-    assert first[0].shape == (len(first[1]), 4)
+    texts = ['a red mug', 'a tree']
+    theirs = Detector.from_pretrained(config, checkpoint, 'cpu', InferenceSettings(compete=False))
+    theirs.set_vocabulary(Vocabulary(texts, templates=['{}']))
+    (expected,) = theirs.detect(image, score_threshold=0.0)
+    detect(image, NAMES)
+    boxes, scores, labels = detect(image, texts)
+    assert len(labels) > 0
+    np.testing.assert_allclose(scores, expected.scores, rtol=1e-5)
+    np.testing.assert_allclose(boxes, expected.boxes, rtol=1e-4, atol=1e-3)
+    assert labels.tolist() == expected.labels.tolist()
     settings = DetectorGrounding(tmp_path, config=config, checkpoint=checkpoint).settings()
     assert (settings['config'], settings['checkpoint']) == ('detector.py', 'detector.pth')
     with pytest.raises(UserError, match='no such file'):
         load_text_detector(str(config), str(tmp_path / 'none.pth'), 'cpu')
+
+
+PROMPTED = """
+model = dict(type='fgdet.PromptedDetector', {text})
+pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='PackDetInputs', meta_keys=('text', 'custom_entities', 'ori_shape')),
+]
+test_dataloader = dict(dataset=dict(pipeline=pipeline))
+"""
+
+
+@MODELS.register_module(force=True)
+class PromptedDetector(torch.nn.Module):
+    """Finds the last of its prompt's texts where the image is red."""
+
+    def __init__(self, language_model: bool = False) -> None:
+        super().__init__()
+        self.data_preprocessor = DetDataPreprocessor()
+        if language_model:
+            self.language_model = torch.nn.Identity()
+
+    def test_step(self, data: dict[str, Any]) -> list[Any]:
+        (sample,), (pixels,) = data['data_samples'], data['inputs']
+        assert sample.custom_entities
+        texts = sample.text.split(' . ')
+        red = (pixels[2] > 200).nonzero()  # blue, green, red, as mmdet reads files
+        box = torch.cat([red.min(0).values.flip(0), red.max(0).values.flip(0) + 1])[None].float()
+        label = torch.tensor([len(texts) - 1])
+        sample.pred_instances = InstanceData(bboxes=box, scores=torch.tensor([0.75]), labels=label)
+        return [sample]
+
+
+def test_text_detector__with_a_prompt(tmp_path: Path) -> None:
+    config, checkpoint = tmp_path / 'prompted.py', tmp_path / 'prompted.pth'
+    config.write_text(PROMPTED.format(text='language_model=True'))
+    torch.save({}, checkpoint)
+    pixels = np.zeros((60, 80, 3), np.uint8)
+    pixels[20:40, 10:50, 0] = 255
+    record = save(tmp_path, 'x.png', Image.fromarray(pixels))
+    record.phrases = [phrase('Dr. Dog', 'dog'), phrase('a red thing.', 'thing')]
+    with pytest.raises(UserError, match='a PromptedDetector takes no text'):
+        without = tmp_path / 'without.py'
+        without.write_text(PROMPTED.format(text=''))
+        load_text_detector(str(without), str(checkpoint), 'cpu')
+    stage = DetectorGrounding(tmp_path, config=config, checkpoint=checkpoint)
+    (found,) = stage.run([record])
+    assert isinstance(found, ImageRecord)
+    assert [(r.phrase.text, r.box, r.score) for r in found.regions] == [('a red thing.', (10, 20, 50, 40), 0.75)]
