@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from shapely.geometry import Polygon, box
 from torchvision.ops import nms
 
 from fgdet.data_engine.image_record import ImageRecord, Phrase, Region
 from fgdet.data_engine.noun_matching import NounMatcher, noun_of
 from fgdet.data_engine.phrase_place import Candidate, NotChosen, choose
 from fgdet.data_engine.picture import read_picture
-from fgdet.data_engine.region_geometry import RegionRules, box_of_annotation, clipped, union_box
+from fgdet.data_engine.region_geometry import RegionRules, box_of_annotation, clipped, containment, union_box
 from fgdet.data_engine.stage import Failure
 from fgdet.data_engine.text_detectors import load_text_detector
 from fgdet.structures.region_text_sample import BadRecord
@@ -150,9 +151,9 @@ class AnnotationGrounding:
 
 
 def _thing(annotation: Mapping[str, Any], record: ImageRecord) -> Candidate:
-    box, visible = box_of_annotation(dict(annotation), record.width, record.height)
+    xyxy, visible = box_of_annotation(dict(annotation), record.width, record.height)
     is_crowd = bool(annotation.get('iscrowd'))
-    return Candidate(str(annotation['name']), box, float(annotation.get('score', 1.0)), visible, is_crowd)
+    return Candidate(str(annotation['name']), xyxy, float(annotation.get('score', 1.0)), visible, is_crowd)
 
 
 class DetectorGrounding:
@@ -170,6 +171,8 @@ class DetectorGrounding:
         device: as for torch.
         min_score: boxes stay above it.
         nms_iou: of boxes that overlap more, the surest stays; among those of one phrase.
+        most_contained: a box of which a larger share lies in a surer one of its phrase goes too, such as a head in its
+            dog's; None: it may stay.
         across_phrases: suppress among the boxes of all phrases: one thing gets one phrase.
         boxes_per_phrase: most boxes of a phrase of one thing, the surest first; None: all. A phrase of many keeps all.
         smallest_side: of a box, in pixels.
@@ -194,6 +197,7 @@ class DetectorGrounding:
         device: str = 'cpu',
         min_score: float = 0.4,
         nms_iou: float = 0.5,
+        most_contained: float | None = None,
         across_phrases: bool = False,
         boxes_per_phrase: int | None = 1,
         smallest_side: float = 8.0,
@@ -206,6 +210,7 @@ class DetectorGrounding:
         self.images, self.detector, self.config, self.checkpoint = images, detector, config, checkpoint
         self.device, self.min_score, self.nms_iou, self.across_phrases = device, min_score, nms_iou, across_phrases
         self.boxes_per_phrase, self.texts_at_once, self.batch_size = boxes_per_phrase, texts_at_once, batch_size
+        self.most_contained = most_contained
         self.rules = RegionRules(smallest_side, whole_image, 0.0)
 
     def settings(self) -> dict[str, Any]:
@@ -216,6 +221,7 @@ class DetectorGrounding:
             checkpoint=Path(self.checkpoint).name if self.checkpoint else None,
             min_score=self.min_score,
             nms_iou=self.nms_iou,
+            most_contained=self.most_contained,
             across_phrases=self.across_phrases,
             boxes_per_phrase=self.boxes_per_phrase,
             smallest_side=self.rules.smallest_side,
@@ -263,8 +269,8 @@ class DetectorGrounding:
             first.setdefault(phrase.text, phrase)
         for text, phrase in first.items():
             good: list[Region] = []
-            for box, score in zip(*found[text], strict=True):
-                inside = clipped(box, window)
+            for xyxy, score in zip(*found[text], strict=True):
+                inside = clipped(xyxy, window)
                 broken = self.rules.broken_by(inside, record.width, record.height)
                 reason = 'low_confidence' if score <= self.min_score else broken
                 if reason:
@@ -273,6 +279,9 @@ class DetectorGrounding:
                     good.append(Region(inside, round(float(score), 4), phrase))
             kept = suppressed(good, self.nms_iou)
             counts['suppressed'] += len(good) - len(kept)
+            apart = kept if self.most_contained is None else not_contained(kept, self.most_contained)
+            counts['contained'] += len(kept) - len(apart)
+            kept = apart
             most = self.boxes_per_phrase if phrase.number == 'one' else None
             counts['more_than_one'] += len(kept[most:]) if most else 0
             regions += kept[:most]
@@ -291,3 +300,13 @@ def suppressed(regions: Sequence[Region], iou: float) -> list[Region]:
     boxes = torch.tensor([region.box for region in order], dtype=torch.float64)
     falling = torch.arange(len(order), 0, -1, dtype=torch.float64)  # equal scores keep their order
     return [order[i] for i in nms(boxes, falling, iou).tolist()]
+
+
+def not_contained(regions: Sequence[Region], most: float) -> list[Region]:
+    """Regions, the surest first, without those of which more than ``most`` of the area lies in one that stays."""
+    kept: list[tuple[Region, Polygon]] = []
+    for region in regions:
+        shape = box(*region.box)
+        if all(containment(shape, other) <= most for _, other in kept):
+            kept.append((region, shape))
+    return [region for region, _ in kept]

@@ -15,7 +15,7 @@ from torchvision.ops import batched_nms
 
 from fgdet.apis.detection import Detector
 from fgdet.apis.inference_settings import InferenceSettings
-from fgdet.data_engine.grounding import AnnotationGrounding, DetectorGrounding, suppressed
+from fgdet.data_engine.grounding import AnnotationGrounding, DetectorGrounding, not_contained, suppressed
 from fgdet.data_engine.image_record import ImageRecord, Phrase, Region
 from fgdet.data_engine.noun_matching import NounMatcher
 from fgdet.data_engine.stage import Failure
@@ -202,6 +202,11 @@ def test_detector__above_the_threshold_suppressed_and_fit_for_a_region(tmp_path:
     (across,) = DetectorGrounding(tmp_path, fake_detector(found), across_phrases=True).run([record])
     assert isinstance(across, ImageRecord)
     assert [r.score for r in across.regions] == [0.9, 0.7, 0.6]
+    parts = {'two cats': [((10, 10, 90, 90), 0.9), ((20, 20, 40, 40), 0.8)]}
+    (whole,) = DetectorGrounding(tmp_path, fake_detector({'a dog': [], **parts}), most_contained=0.9).run([record])
+    assert isinstance(whole, ImageRecord)
+    assert [r.score for r in whole.regions] == [0.9]
+    assert left_out(whole) == {'contained': 1}
 
 
 def test_detector__nothing_to_look_for_broken_files_and_settings(tmp_path: Path) -> None:
@@ -279,6 +284,14 @@ class PromptedDetector(torch.nn.Module):
         label = torch.tensor([len(texts) - 1])
         sample.pred_instances = InstanceData(bboxes=box, scores=torch.tensor([0.75]), labels=label)
         return [sample]
+
+
+def test_not_contained__worked_by_hand() -> None:
+    corners = [(0, 0, 40, 40), (10, 10, 20, 20), (35, 0, 45, 10), (0, 0, 100, 100)]  # within by 1, 1/2, 0.16
+    regions = [Region(each, 0.9, phrase('a', 'a')) for each in corners]
+    assert [r.box for r in not_contained(regions, 0.9)] == [corners[0], corners[2], corners[3]]
+    assert [r.box for r in not_contained(regions, 0.4)] == [corners[0], corners[3]]
+    assert not_contained([], 0.9) == []
 
 
 def test_text_detector__with_a_prompt(tmp_path: Path) -> None:
