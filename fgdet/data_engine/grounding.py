@@ -18,7 +18,14 @@ from fgdet.data_engine.image_record import ImageRecord, Phrase, Region
 from fgdet.data_engine.noun_matching import NounMatcher, noun_of
 from fgdet.data_engine.phrase_place import Candidate, NotChosen, choose
 from fgdet.data_engine.picture import read_picture
-from fgdet.data_engine.region_geometry import RegionRules, box_of_annotation, clipped, containment, union_box
+from fgdet.data_engine.region_geometry import (
+    RegionRules,
+    box_of_annotation,
+    clipped,
+    containment,
+    filled_share,
+    union_box,
+)
 from fgdet.data_engine.stage import Failure
 from fgdet.data_engine.text_detectors import load_text_detector
 from fgdet.structures.region_text_sample import BadRecord
@@ -46,6 +53,8 @@ class AnnotationGrounding:
         smallest_side: of a box, in pixels.
         whole_image: share of the image from which a box is left out.
         least_visible: share of a thing that must lie in the image; with a ``segmentation`` the polygon's.
+        least_filled: share of the box around many things that they must fill together; a box around cups at the four
+            ends of a table shows the table.
         plural: ``'union'``, or ``'drop'`` to leave out phrases of many things.
         synonyms: by category, further nouns for it.
         batch_size: has no effect on the result.
@@ -62,6 +71,7 @@ class AnnotationGrounding:
         smallest_side: float = 8.0,
         whole_image: float = 0.9,
         least_visible: float = 0.5,
+        least_filled: float = 0.3,
         plural: str = 'union',
         synonyms: Mapping[str, Sequence[str]] | None = None,
         batch_size: int = 256,
@@ -70,6 +80,7 @@ class AnnotationGrounding:
             raise ValueError(f"plural: expected 'union' or 'drop', got {plural!r}")
         self.rules = RegionRules(smallest_side, whole_image, least_visible)
         self.min_score, self.plural, self.batch_size = min_score, plural, batch_size
+        self.least_filled = least_filled
         self.matcher = NounMatcher(synonyms)
 
     def settings(self) -> dict[str, Any]:
@@ -78,6 +89,7 @@ class AnnotationGrounding:
             source='annotations',
             min_score=self.min_score,
             **vars(self.rules),
+            least_filled=self.least_filled,
             plural=self.plural,
             synonyms=self.matcher.synonyms,
             tables='version 1',
@@ -144,6 +156,8 @@ class AnnotationGrounding:
             raise NotChosen('low_confidence')
         if any(things[i].visible < self.rules.least_visible for i in chosen):
             raise NotChosen('cut_off')
+        if len(chosen) > 1 and filled_share([things[i].box for i in chosen]) < self.least_filled:
+            raise NotChosen('scattered')
         broken = self.rules.broken_by(union_box([things[i].box for i in chosen]), record.width, record.height)
         if broken:
             raise NotChosen(broken)

@@ -94,6 +94,12 @@ def union_box(boxes: Sequence[Sequence[float]]) -> Box:
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
+def filled_share(boxes: Sequence[Sequence[float]]) -> float:
+    """How much of the box around some boxes they fill together, 0..1; 0 where it has no area."""
+    around = area_of(union_box(boxes))
+    return shapely.union_all([shapely.box(*each) for each in boxes]).area / around if around > 0 else 0.0
+
+
 def box_of_annotation(annotation: dict[str, Any], width: int, height: int) -> tuple[Box, float]:
     """The box of what is seen of an annotated thing, and the share of it that lies in the image.
 

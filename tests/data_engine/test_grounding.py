@@ -74,9 +74,8 @@ def test_annotations__the_only_thing_of_its_noun() -> None:
         (phrase('a dog at the bottom', 'dog'), None),
         (phrase('a large dog', 'dog', ('large', 'size')), (250, 50, 290, 140)),
         (phrase('a small dog', 'dog', ('small', 'size')), None),  # two are
-        (phrase('three dogs', 'dogs', ('three', 'count'), number='many'), (10, 50, 290, 140)),
+        (phrase('three dogs', 'dogs', ('three', 'count'), number='many'), None),  # scattered: they fill 27 %
         (phrase('two dogs', 'dogs', ('two', 'count'), number='many'), None),
-        (phrase('dogs', 'dogs', number='many'), (10, 50, 290, 140)),
     ],
 )
 def test_annotations__several_of_its_noun(wanted: Phrase, box: tuple[float, ...] | None) -> None:
@@ -88,6 +87,10 @@ def test_annotations__several_of_its_noun(wanted: Phrase, box: tuple[float, ...]
 def test_annotations__a_place_that_is_not_there_and_plurals_that_are_not_wanted() -> None:
     assert left_out(grounded([phrase('a dog on the right', 'dog')], [LEFT])) == {'place': 1}
     assert left_out(grounded([phrase('dogs', 'dogs', number='many')], [LEFT, RIGHT], plural='drop')) == {'plural': 1}
+    three = phrase('three dogs', 'dogs', ('three', 'count'), number='many')
+    assert left_out(grounded([three], [LEFT, MIDDLE, RIGHT])) == {'scattered': 1}
+    near = grounded([three, phrase('dogs', 'dogs', number='many')], [LEFT, MIDDLE, RIGHT], least_filled=0.25)
+    assert (boxes(near), left_out(near)) == ({'three dogs': (10, 50, 290, 140)}, {'same_box': 1})
     crowd = [thing('dog', 10, 50, 100, 40, iscrowd=1)]
     assert boxes(grounded([phrase('a pack of dogs', 'dogs', number='group')], crowd))
     assert left_out(grounded([phrase('a dog', 'dog')], [LEFT, *crowd])) == {'ambiguous': 1}

@@ -12,6 +12,7 @@ from fgdet.data_engine.region_geometry import (
     box_of_annotation,
     clipped,
     containment,
+    filled_share,
     shape_of,
     shape_of_mask,
     union_box,
@@ -72,6 +73,11 @@ def test_boxes__clipped_joined_and_measured() -> None:
     assert clipped((-5, 2, 30, 8), (0, 0, 20, 6)) == (0, 2, 20, 6)
     assert area_of(clipped((30, 30, 40, 40), (0, 0, 20, 20))) == 0
     assert union_box([(3, 4, 5, 6), (1, 5, 2, 9)]) == (1, 4, 5, 9)
+
+
+def test_filled_share__counts_what_boxes_share_once() -> None:
+    assert filled_share([(0, 0, 2, 2), (1, 1, 3, 3)]) == 7 / 9
+    assert filled_share([(4, 4, 4, 9)]) == 0
 
 
 def test_box_of_annotation__the_seen_part_of_its_polygon_before_its_box() -> None:
