@@ -156,6 +156,10 @@ class _Chunker:
             if not (inner := self._of(last)):
                 return last
             last = inner.last
+            # What may follow the chunk decides what may follow the others, that they end in the same place.
+            for marked in (self.plain, self.held):
+                if chunk.first in marked:
+                    marked.add(inner.first)
         self.cut.add(last)
         return last
 
@@ -227,6 +231,7 @@ class _Chunker:
         if (self.tags[inner.first] == 'D' and self._lower(inner.first) != 'the') or self._lower(end) == 'of':
             return None
         self.plain.add(inner.first)
+        end = self._end_of(inner)
         return _Extension(end, ({'word': self._text(last, end), 'kind': 'position'},))
 
     def _of(self, last: int) -> _Chunk | None:
