@@ -39,8 +39,10 @@ def build(
     """
     from fgdet.apis.data_build import Build, BuildPlan
     from fgdet.cli.progress import PartsProgress
-    from fgdet.utils.files import write_json
+    from fgdet.utils.files import check_output_file, write_json
 
+    if json_file:
+        check_output_file(json_file, '--json')
     names = [name.strip() for name in stages.split(',')] if stages else None
     plan = BuildPlan(annotations, config, names, limit, retry_failed, workers, seed)
     build = Build(images, out, plan, lambda part, done, line: shown.update(part, done, line), click.echo)

@@ -1,5 +1,6 @@
 """Records through stages one after another, on from where it was stopped, in the same order whatever the processes."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -178,7 +179,7 @@ class Pipeline:
         return found
 
     def _folders(self) -> Iterator[Path]:
-        chain = ''
+        chain = ' '.join(ImageRecord.__dataclass_fields__)  # results of another form are not read
         for stage in self.stages:
             try:
                 chain = f'{digest_of([chain, stage.name, stage.settings()]):016x}'
@@ -247,7 +248,8 @@ class Pipeline:
             before = sorted((path for path in others), key=lambda path: path.stat().st_mtime_ns)
             if not before or folder / 'stage.json' in before:
                 continue
-            old, new = read_json(before[-1], 'stage')['settings'], stage.settings()
+            old = read_json(before[-1], 'stage')['settings']
+            new = json.loads(json.dumps(stage.settings()))
             names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
             what = ', '.join(f'{name} {_short(old.get(name))} -> {_short(new.get(name))}' for name in names)
             after = ', '.join(each.name for each in self.stages[number + 1 :])

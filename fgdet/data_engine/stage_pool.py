@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from types import TracebackType
 
@@ -133,6 +134,11 @@ class StagePool:
         context = multiprocessing.get_context('forkserver' if os.name == 'posix' else 'spawn')
         if os.name == 'posix':  # imported once, not by each worker
             context.set_forkserver_preload([__name__, *sorted({type(stage).__module__ for stage in self.stages})])
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which it inherits: Ctrl-C is for us
+            try:
+                forkserver.ensure_running()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         ended, self._alive = context.Pipe(duplex=False)
         pickled = [b'' if getattr(stage, 'in_process', False) else pickle.dumps(stage) for stage in self.stages]
         initargs = (pickled, ended, dict(os.environ), os.getcwd())  # the server that forks them may be older than these

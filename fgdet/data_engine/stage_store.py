@@ -20,7 +20,7 @@ from fgdet.data_engine.stage import Failure
 #: Bytes from which a part file is followed by another.
 PART_BYTES = 64 << 20
 KEPT, DROPPED, FAILED = range(3)
-_HEAD, _MIDDLE, _TAIL = b'{"crc": "', b'", "item": ', b'}\n'
+_HEAD, _MIDDLE, _ITEM, _TAIL = b'{"crc": "', b'", "head": ', b', "item": ', b'}\n'
 
 
 class _Entry(NamedTuple):
@@ -96,10 +96,11 @@ class StageStore:
         entry = self._index[key]
         with open(self._parts[entry.part], 'rb') as file:
             file.seek(entry.start)
-            item = _item(file.read(entry.size))
-        if item is None or item['key'] != key:
+            found = _parts_of(file.read(entry.size))
+        if found is None or json.loads(found[0])[0] != key:
             raise ValueError(f'{self._parts[entry.part]}: the line at byte {entry.start} is damaged; start again')
-        return ImageRecord.from_json(item['record']) if 'record' in item else Failure(key, **item['failure'])
+        content = json.loads(found[1])
+        return Failure(key, **content) if entry.state == FAILED else ImageRecord.from_json(content)
 
     def add(self, key: str, source: int, result: ImageRecord | Failure) -> None:
         """Append a result; it is with the system, not in this process, when this returns.
@@ -112,8 +113,9 @@ class StageStore:
         Raises:
             OSError: it cannot be written, as when the disk is full; what was written before stays whole.
         """
-        item = _to_item(key, source, result)
-        data = json.dumps(item, sort_keys=True).encode()
+        state, item = _to_item(key, result)
+        head = json.dumps([key, f'{source:016x}', f'{_digest(item):016x}', state]).encode()
+        data = head + _ITEM + item
         line = _HEAD + b'%08x' % zlib.crc32(data) + _MIDDLE + data + _TAIL
         if self._writing is None or self._end >= PART_BYTES:
             self._open_part()
@@ -126,7 +128,7 @@ class StageStore:
             with suppress(OSError):
                 os.truncate(self._parts[-1], self._end)
             raise OSError(error.errno, error.strerror, str(self._parts[-1])) from error
-        self._index[key] = _entry(item, len(self._parts) - 1, self._end, len(line))
+        self._index[key] = _Entry(len(self._parts) - 1, self._end, len(line), source, _digest(item), state)
         self._end += len(line)
 
     def close(self) -> None:
@@ -153,11 +155,12 @@ class StageStore:
         broken = 0
         with open(path, 'rb') as file:
             for line in file:
-                item = _item(line)
-                if item is None:
+                found = _parts_of(line)
+                if found is None:
                     broken += line.endswith(b'\n')
                 else:
-                    self._index[item['key']] = _entry(item, number, start, len(line))
+                    key, source, digest, state = json.loads(found[0])
+                    self._index[key] = _Entry(number, start, len(line), int(source, 16), int(digest, 16), state)
                 start += len(line)
                 end = start if line.endswith(b'\n') else end
         self.damaged += broken
@@ -182,31 +185,29 @@ class StoredRecords:
 
 def digest_of(content: Any) -> int:
     """64 bits that stand for what JSON can hold: equal for equal content on every machine."""
-    return int.from_bytes(hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).digest(), 'big')
+    return _digest(json.dumps(content, sort_keys=True).encode())
 
 
-def _to_item(key: str, source: int, result: ImageRecord | Failure) -> dict[str, Any]:
+def _digest(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), 'big')
+
+
+def _to_item(key: str, result: ImageRecord | Failure) -> tuple[int, bytes]:
+    """The state of a result, and its JSON."""
     if isinstance(result, ImageRecord):
-        content = result.to_json()
         try:
-            json.dumps(content, allow_nan=False)
+            item = json.dumps(result.to_json(), sort_keys=True, allow_nan=False).encode()
+            return (KEPT if result.dropped is None else DROPPED), item
         except (TypeError, ValueError) as error:
             result = Failure(key, f'the result cannot be kept as JSON ({error})')
-        else:
-            return dict(key=key, source=f'{source:016x}', record=content)
-    return dict(key=key, source=f'{source:016x}', failure=dict(reason=result.reason, again=result.again))
+    return FAILED, json.dumps(dict(reason=result.reason, again=result.again), sort_keys=True).encode()
 
 
-def _entry(item: dict[str, Any], part: int, start: int, size: int) -> _Entry:
-    record = item.get('record')
-    state = FAILED if record is None else KEPT if record['dropped'] is None else DROPPED
-    return _Entry(part, start, size, int(item['source'], 16), digest_of(record or item['failure']), state)
-
-
-def _item(line: bytes) -> dict[str, Any] | None:
-    """What a line holds; None where it is cut or its checksum is wrong."""
+def _parts_of(line: bytes) -> tuple[bytes, bytes] | None:
+    """Head and item of a line; None where it is cut or its checksum is wrong."""
     data = line[len(_HEAD) + 8 + len(_MIDDLE) : -len(_TAIL)]
     crc = line[len(_HEAD) : len(_HEAD) + 8]
     if line != _HEAD + crc + _MIDDLE + data + _TAIL or crc != b'%08x' % zlib.crc32(data):
         return None
-    return json.loads(data)
+    head, _, item = data.partition(_ITEM)
+    return head, item
