@@ -21,9 +21,9 @@ from fgdet.data_engine.download_guard import DeadLink, Policy, allow_private, is
 from fgdet.data_engine.download_spool import DownloadSpool, Outcome
 from fgdet.data_engine.image_download import DownloadSettings, ImageDownloader
 from fgdet.data_engine.link_lists import Link, LinkColumns, count_links, link_files, read_links
-from fgdet.datasets.shard_writing import SHARD_ENDINGS, whole_shard
+from fgdet.datasets.shard_writing import SHARD_ENDINGS, finished_shards, whole_shard
 from fgdet.utils.checks import UserError
-from fgdet.utils.files import read_json, write_json
+from fgdet.utils.files import write_json
 
 __all__ = ['DownloadSettings', 'FetchPlan', 'LinkColumns', 'allow_private', 'fetch', 'is_public']
 
@@ -119,7 +119,10 @@ class _Run:
         self.files, self.out, self.plan, self.settings = files, out, plan, settings
         self._on_progress = on_progress
         self.total = min(count_links(files), plan.limit if plan.limit is not None else 1 << 62)
-        self.shards = _finished_shards(out, self._made_of())
+        self.shards, damaged = finished_shards(out / MANIFEST, self._made_of())
+        for shard in damaged:  # made anew, and there may be fewer of them
+            if shard['name']:
+                (out / shard['name']).unlink(missing_ok=True)
         self._done = self.shards[-1]['end'] if self.shards else 0
         self.manifest: dict[str, Any] = {}
         self._save()
@@ -266,31 +269,6 @@ def _members(key: str, link: Link, facts: dict[str, Any], data: bytes) -> dict[s
     record = dict(link.record, f_path=f'{key}.{ending}', url=without_credentials(link.url))
     record |= dict(width=facts['width'], height=facts['height'], sha256=hashlib.sha256(data).hexdigest())
     return {ending: data, 'json': json.dumps(record, default=str).encode()}
-
-
-def _finished_shards(out: Path, made_of: dict[str, Any]) -> list[dict[str, Any]]:
-    """The whole shards that an earlier run left.
-
-    Raises:
-        UserError: they were made of something else.
-    """
-    if not (out / MANIFEST).exists():
-        return []
-    found = read_json(out / MANIFEST, 'manifest')
-    before = found.get('made_of') if isinstance(found, dict) else None
-    if before != made_of:
-        differs = [key for key, value in made_of.items() if (before or {}).get(key, ...) != value]
-        raise UserError(f'out {out}: it holds shards of other {", ".join(differs)}; give another folder, or empty it')
-    whole = []
-    for shard in found['shards']:
-        path = out / shard['name'] if shard['name'] else None
-        if path is not None and not (path.is_file() and path.stat().st_size == shard['file_bytes']):
-            break
-        whole.append(shard)
-    for shard in found['shards'][len(whole) :]:  # made anew, and there may be fewer of them
-        if shard['name']:
-            (out / shard['name']).unlink(missing_ok=True)
-    return whole
 
 
 @contextmanager

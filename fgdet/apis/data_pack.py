@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from fgdet.apis.data_samples import PART, Samples, look_at_image
 from fgdet.apis.data_verify import ERRORS, NUM_EXAMPLES, Findings, verify_sample
-from fgdet.datasets.shard_writing import SHARD_ENDINGS, whole_shard
+from fgdet.datasets.shard_writing import SHARD_ENDINGS, finished_shards, whole_shard
 from fgdet.utils.checks import UserError
-from fgdet.utils.files import read_json, write_json
+from fgdet.utils.files import write_json
 
 #: The name of the file that says what the shards hold.
 MANIFEST = 'pack.json'
@@ -68,7 +68,7 @@ def pack(
         raise UserError(f'records {records}: these are shards already')
     total = len(samples.records)
     manifest = dict(made_of=_made_of(samples, plan), **_summary([]))
-    done = _finished_shards(out, manifest)
+    done, _ = finished_shards(out / MANIFEST, manifest['made_of'])
     end = done[-1]['end'] if done else 0
     while end < total:
         number = sum(shard['samples'] > 0 for shard in done)
@@ -90,28 +90,6 @@ def _made_of(samples: Samples, plan: PackPlan) -> dict[str, Any]:
     """What decides over the shards, as JSON has it."""
     files = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in samples.records.files]
     return dict(plan._asdict(), images=str(Path(samples.images or '').resolve()), files=files)
-
-
-def _finished_shards(out: Path, manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """The whole shards that an earlier run left.
-
-    Raises:
-        UserError: they were made of something else.
-    """
-    if not (out / MANIFEST).exists():
-        return []
-    found = read_json(out / MANIFEST, 'manifest')
-    made_of = found.get('made_of') if isinstance(found, dict) else None
-    if made_of != manifest['made_of']:
-        differs = [key for key, value in manifest['made_of'].items() if (made_of or {}).get(key) != value]
-        raise UserError(f'out {out}: it holds shards of other {", ".join(differs)}; give another folder, or empty it')
-    whole = []
-    for shard in found['shards']:
-        path = out / shard['name'] if shard['name'] else None
-        if path is not None and not (path.is_file() and path.stat().st_size == shard['file_bytes']):
-            break
-        whole.append(shard)
-    return whole
 
 
 def _write_shard(path: Path, samples: Samples, first: int, plan: PackPlan) -> dict[str, Any]:
