@@ -1,6 +1,5 @@
 """Comparing two runs from their files: the evaluations are made again, then compared image by image drawn."""
 
-import hashlib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
@@ -12,7 +11,7 @@ from fgdet.evaluation.class_scores import is_known
 from fgdet.evaluation.comparison import Comparison, compare_evaluations
 from fgdet.evaluation.evaluation import Evaluation
 from fgdet.utils.checks import UserError, existing_file
-from fgdet.utils.files import read_json
+from fgdet.utils.files import read_json, sha256_of
 from fgdet.visualization.comparison_report import class_rows, score_rows, write_comparison_page
 from fgdet.visualization.text_table import text_table
 
@@ -170,11 +169,5 @@ def _same_content(first: Any, second: Any) -> bool:
     return all(_digest(one) == _digest(other) is not None for one, other in zip(*lists, strict=True))
 
 
-def _digest(path: Any) -> bytes | None:
-    if not isinstance(path, str) or not Path(path).is_file():
-        return None
-    digest = hashlib.sha256()
-    with Path(path).open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.digest()
+def _digest(path: Any) -> str | None:
+    return sha256_of(path) if isinstance(path, str) and Path(path).is_file() else None

@@ -20,9 +20,10 @@ from fgdet.data_engine.phrases import PhraseExtraction
 from fgdet.data_engine.pipeline import Lost, OnProgress, Pipeline
 from fgdet.data_engine.similarity_filter import SimilarityFilter
 from fgdet.data_engine.stage import Stage
-from fgdet.data_engine.writer import WritePlan, Writer, sha256_of
+from fgdet.data_engine.writer import WritePlan, Writer
 from fgdet.utils.checks import UserError, existing_file
 from fgdet.utils.configs import read_config
+from fgdet.utils.files import sha256_of
 from fgdet.version import __version__
 
 #: Stages by their names in a config.

@@ -18,7 +18,7 @@ from fgdet.models.detectors.open_vocabulary import OpenVocabularyMixin
 from fgdet.models.post_processing.recorded_scores import RecordedScores, record_scores
 from fgdet.models.post_processing.region_scores import ScoreEnsemble
 from fgdet.utils.checks import UserError, existing_file
-from fgdet.utils.files import read_json, write_bytes, write_json
+from fgdet.utils.files import read_json, sha256_of, write_bytes, write_json
 
 #: Goes up when what is kept, or how, becomes another.
 _FORMAT = 1
@@ -157,19 +157,11 @@ def _key(
         model,
         data,
         list(temperatures),
-        _digest(checkpoint),
-        _digest(Path(dataset.ann_file)),
+        sha256_of(checkpoint),
+        sha256_of(dataset.ann_file),
         [(info['img_path'], stat.st_size, stat.st_mtime_ns) for info, stat in zip(infos, files, strict=True)],
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:24]
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _plain(settings: Any) -> Any:

@@ -17,7 +17,7 @@ from fgdet.datasets.region_text import parse_record
 from fgdet.datasets.shard_writing import SHARD_ENDINGS, whole_shard
 from fgdet.structures.region_text_sample import BadRecord
 from fgdet.utils.checks import UserError
-from fgdet.utils.files import read_json, whole_file, write_json, write_text
+from fgdet.utils.files import read_json, sha256_of, whole_file, write_json, write_text
 
 MANIFEST, FAILURES, DROPPED = 'manifest.json', 'failures.jsonl', 'dropped.jsonl'
 #: What is known of the shards that were written, so that an ended run goes on behind them.
@@ -215,15 +215,6 @@ def finehard_record(record: ImageRecord) -> dict[str, Any]:
         bbox_info=[_bbox_info(region, record.width, record.height) for region in record.regions],
         provenance=record.provenance,
     )
-
-
-def sha256_of(path: str | Path) -> str:
-    """The SHA-256 of a file, 64 hexadecimal digits."""
-    with open(path, 'rb') as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _bbox_info(region: Region, width: int, height: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Reading and writing small files: an error names the file, and a written file is never half there."""
 
+import hashlib
 import json
 import math
 import os
@@ -172,3 +173,12 @@ def _umask() -> int:
         mask = os.umask(0)
         os.umask(mask)
     return mask
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file, 64 hexadecimal digits."""
+    with open(path, 'rb') as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

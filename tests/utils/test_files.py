@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import stat
@@ -8,7 +9,7 @@ import threading
 import pytest
 
 from fgdet.utils.checks import UserError
-from fgdet.utils.files import check_files_differ, read_json, whole_file, write_json, write_text
+from fgdet.utils.files import check_files_differ, read_json, sha256_of, whole_file, write_json, write_text
 
 
 def test_write_json__not_a_number_becomes_null(tmp_path):
@@ -89,3 +90,9 @@ def test_check_files_differ__no_output_is_an_input_or_another_output(tmp_path):
         check_files_differ([('--json', link)], [('--ann', tmp_path / 'b'), ('--pred', path)])
     with pytest.raises(UserError, match=r'--html .*: --json is the same file'):
         check_files_differ([('--json', tmp_path / 'new'), ('--html', tmp_path / 'x' / '..' / 'new')], [])
+
+
+def test_sha256_of__a_file_longer_than_a_block(tmp_path):
+    content = b'fgdet' * 300_000
+    (tmp_path / 'f').write_bytes(content)
+    assert sha256_of(tmp_path / 'f') == hashlib.sha256(content).hexdigest()
